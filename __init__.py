@@ -1,0 +1,4 @@
+"""Concept algebra for ComfyUI: concepts as places in a joint embedding space, rendered by latent optimisation.
+
+ComfyUI loads this file from ``custom_nodes``, so nothing heavy is imported here.
+"""

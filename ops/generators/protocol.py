@@ -1,0 +1,35 @@
+"""What every generator offers: a latent space, its decoder and its diffusion model, all algebra in x0-space."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, runtime_checkable
+
+from torch import Tensor
+
+from ..space import Modality
+
+
+@runtime_checkable
+class Generator(Protocol):
+    """One modality's decoder with its diffusion model.
+
+    Times t run from 0 (clean) to 1 (pure noise). `latent_shape` is one latent's shape without the batch.
+    """
+
+    modality: Modality
+    latent_shape: tuple[int, ...]
+
+    def start(self, size: int, seed: int) -> Tensor:
+        """`size` seeded starting latents [size, *latent_shape], drawn on the CPU whatever the device."""
+
+    def decode(self, z: Tensor, fast: bool = False) -> Tensor:
+        """Media as the encoder wants it, unclamped: image [B, 3, H, W], audio [B, 1, T], video [B, T, 3, H, W]."""
+
+    def predict_x0(self, x_t: Tensor, t: Tensor, cond: Any, lora: bool = False) -> Tensor:
+        """The diffusion model's estimate of the clean latent from x_t [B, ...] at times t [B]."""
+
+    def noise(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """The schedule's (alpha, sigma) at t, so that x_t = alpha * x0 + sigma * eps."""
+
+    def condition(self, prompt: str | None) -> Any:
+        """Conditioning for a prompt; None gives the null conditioning, the default of every prior."""
