@@ -1,0 +1,53 @@
+"""Targets of the media towers: every name and keyword as a frozen anchor, and which of them a picture bears."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+NAME, KEYWORDS = 0.6, 0.4
+
+
+def clean(label: str) -> str:
+    return re.sub(r"[:,“”!?().]", "", label).replace("-", " ").strip().lower()
+
+
+class Names:
+    """The candidate phrases and their anchors [K, 768]; soft targets of pictures as sparse (index, weight) rows."""
+
+    def __init__(self, rows: Iterable[dict], anchor, extra: Iterable[str] = ()):
+        self.anchor = anchor
+        pairs = [(clean(r["label"]), [clean(t) for t in r["tags"]]) for r in rows]
+        self.phrases = list(dict.fromkeys(p for label, tags in pairs for p in (label, *tags) if p) | dict.fromkeys(extra))
+        self.index = {p: i for i, p in enumerate(self.phrases)}
+        self.table = torch.from_numpy(np.asarray(anchor(self.phrases), np.float32))
+        self.labels = [label for label, _ in pairs]
+        self.tags = [[t for t in tags if t and t != label] for label, tags in pairs]
+
+    def targets(self, rows: np.ndarray) -> Tensor:
+        """Soft targets [B, K]: the name .6 and the keywords .4 together, a name alone 1."""
+        y = torch.zeros(len(rows), len(self.phrases))
+        for i, row in enumerate(rows):
+            tags = self.tags[row]
+            y[i, self.index[self.labels[row]]] += NAME if tags else 1.0
+            for tag in tags:
+                y[i, self.index[tag]] += KEYWORDS / len(tags)
+        return y
+
+
+def matching_loss(pooled: Tensor, scale: Tensor, table: Tensor, target: Tensor) -> Tensor:
+    """Soft cross-entropy of embeddings [B, 768] over all candidate anchors, plus the pull to the target's own direction."""
+    logits = scale.exp().clamp(max=100) * pooled.float() @ table.T
+    entropy = -(target * F.log_softmax(logits, -1)).sum(-1).mean()
+    direction = F.normalize(target @ table, dim=-1)
+    return entropy + (1 - (pooled.float() * direction).sum(-1)).mean()
+
+
+def hits(pooled: Tensor, table: Tensor, truth: Tensor, k: int) -> float:
+    """Share of embeddings [B, 768] whose true row of the table is among the k nearest."""
+    return (pooled @ table.T).topk(k).indices.eq(truth[:, None]).any(1).float().mean().item()

@@ -1,0 +1,129 @@
+"""Trains the picture tower toward the frozen anchor: names, keywords and composed colours.
+
+    python -m recipe.train_image --data DIR --minutes 50
+
+The first two thirds see 64 px pictures (a quarter of the tokens), the rest 128 px.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from concept_algebra.ops.encoders.pocket_vision import normalise, tower
+
+from .loop import train
+from .names import Names, clean, hits, matching_loss
+from .pictures import COLOURS, Pictures, backgrounds, flatten, jitter, place, tint
+from .text import anchor
+
+SHARES = {"openclipart": 0.1, "game-icons": 0.14, "meteocons": 0.02}
+TINTED, DENSE = 0.2, 0.3
+
+
+class Learner(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.tower = tower().to(memory_format=torch.channels_last)
+        self.scale = nn.Parameter(torch.tensor(3.0))
+
+
+class Batches:
+    """Pictures drawn by set, placed on backgrounds, a fifth of them re-coloured and renamed."""
+
+    def __init__(self, pictures: Pictures, names: Names, rng: torch.Generator):
+        self.pictures, self.names, self.rng = pictures, names, rng
+        style = pictures.style[pictures.trained]
+        weight = np.ones(len(style))
+        for name, share in SHARES.items():
+            weight[style == name] = share / (style == name).sum()
+        emoji = ~np.isin(style, list(SHARES))
+        weight[emoji] = (1 - sum(SHARES.values())) / emoji.sum()
+        self.weight = torch.from_numpy(weight)
+        self.colours = list(COLOURS)
+        self.palette = torch.tensor(list(COLOURS.values()))
+
+    def draw(self, size: int, side: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Pixels [B, 3, side, side], candidate anchors [K + composed, 768], soft targets [B, K + composed]."""
+        rng = self.rng
+        rows = self.pictures.trained[torch.multinomial(self.weight, size, replacement=True, generator=rng).numpy()]
+        x = place(self.pictures.cut_outs(rows, side), rng)
+        silhouette = torch.from_numpy(self.pictures.style[rows] == "game-icons")
+        tinted = torch.rand(size, generator=rng) < torch.where(silhouette, 0.6, TINTED)
+        choice = torch.randint(len(self.colours), (size,), generator=rng)
+        x = torch.where(tinted[:, None, None, None], tint(x, self.palette[choice]), x)
+        x = jitter(flatten(x, backgrounds(size, side, rng, white=0.45)), rng)
+        target = self.names.targets(rows)
+        where = tinted.nonzero()[:, 0].tolist()
+        phrases = [f"{self.colours[choice[i]]} {self.names.labels[rows[i]]}" for i in where]
+        extra = torch.zeros(size, len(where))
+        if where:
+            hue = torch.tensor([self.names.index[self.colours[choice[i]]] for i in where])
+            target[where] *= 0.3
+            target[torch.tensor(where), hue] += 0.2
+            extra[torch.tensor(where), torch.arange(len(where))] = 0.5
+        composed = torch.from_numpy(np.asarray(self.names.anchor(phrases), np.float32)) if phrases else self.names.table[:0]
+        table = torch.cat([self.names.table, composed])
+        return normalise(x).contiguous(memory_format=torch.channels_last), table, torch.cat([target, extra], 1)
+
+
+def embed(model: nn.Module, pictures: Pictures, rows: np.ndarray) -> Tensor:
+    out = []
+    for part in np.array_split(rows, max(1, len(rows) // 64)):
+        x = normalise(pictures.plain(part, 128)).contiguous(memory_format=torch.channels_last)
+        with torch.autocast("cpu", torch.bfloat16):
+            out.append(model(x)[0])
+    return torch.cat(out)
+
+
+def held_out_figures(model: nn.Module, pictures: Pictures, few: bool = False) -> dict[str, float]:
+    """Unseen style among all trained concepts; unseen concepts among themselves. Candidates are names alone."""
+    emoji = [r for r in pictures.rows if r["style"] not in SHARES]
+    trained = list(dict.fromkeys(clean(r["label"]) for r in emoji if not r["unseen"]))
+    unseen = list(dict.fromkeys(clean(r["label"]) for r in emoji if r["unseen"]))
+    figures = {}
+    for name, rows, labels, ks in (("style", pictures.unseen_style, trained, (1, 5)), ("concept", pictures.unseen_concepts, unseen, (1, 5))):
+        rows = rows[:: max(1, len(rows) // 300)] if few else rows
+        table = torch.from_numpy(np.asarray(anchor(labels), np.float32))
+        truth = torch.tensor([labels.index(clean(pictures.rows[i]["label"])) for i in rows])
+        pooled = embed(model, pictures, rows)
+        for k in ks:
+            figures[f"image_{name}_top{k}"] = hits(pooled, table, truth, k)
+    return figures
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=Path("recipe-data"))
+    parser.add_argument("--run", type=Path, default=Path("recipe-data/run/image"))
+    parser.add_argument("--minutes", type=float, default=50)
+    parser.add_argument("--threads", type=int, default=1)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(0)
+    pictures = Pictures(args.data)
+    names = Names(pictures.rows, anchor, extra=COLOURS)
+    anchor([f"{c} {label}" for label in dict.fromkeys(names.labels) for c in COLOURS])
+    batches = Batches(pictures, names, torch.Generator().manual_seed(0))
+    model = Learner()
+
+    def step(index: int, progress: float) -> Tensor:
+        model.train()
+        x, table, target = batches.draw(*((128, 64) if progress < 0.62 else (64, 128)))
+        with torch.autocast("cpu", torch.bfloat16):
+            pooled, _, dense, _ = model.tower(x)
+        spread = F.normalize(dense.mean(1), dim=-1)
+        return matching_loss(pooled, model.scale, table, target) + DENSE * matching_loss(spread, model.scale, table, target)
+
+    mean = train(model, step, args.run, args.minutes, lr=1.2e-3, evaluate=lambda m: held_out_figures(m.tower, pictures, few=True), evaluate_every=6)
+    torch.save(mean.tower.state_dict(), args.run / "final.pt")
+    print(held_out_figures(mean.tower, pictures))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""Trains the independent judge: emoji of every style into their 1,644 classes, by plain cross-entropy.
+
+    python -m recipe.train_judge --data DIR --minutes 12
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from concept_algebra.ops.pocket.judge import SIZE, Judge
+
+from .loop import train
+from .names import clean
+from .pictures import Pictures, backgrounds, flatten, jitter, place
+from .train_image import SHARES
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=Path("recipe-data"))
+    parser.add_argument("--run", type=Path, default=Path("recipe-data/run/judge"))
+    parser.add_argument("--minutes", type=float, default=12)
+    parser.add_argument("--threads", type=int, default=1)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(1234)
+    rng = torch.Generator().manual_seed(1234)
+    pictures = Pictures(args.data)
+    emoji = np.flatnonzero(~np.isin(pictures.style, list(SHARES)))
+    labels = list(dict.fromkeys(clean(pictures.rows[i]["label"]) for i in emoji))
+    tags = {clean(pictures.rows[i]["label"]): [clean(t) for t in pictures.rows[i]["tags"]] for i in emoji}
+    classes = torch.tensor([labels.index(clean(pictures.rows[i]["label"])) for i in emoji])
+    # one picture in twenty is kept back to see that the judge can be believed
+    kept = torch.rand(len(emoji), generator=rng) < 0.05
+    training = (~kept).nonzero()[:, 0]
+    model = Judge(len(labels)).to(memory_format=torch.channels_last)
+
+    def step(index: int, progress: float) -> Tensor:
+        model.train()
+        pick = training[torch.randint(len(training), (160,), generator=rng)]
+        x = place(pictures.cut_outs(emoji[pick.numpy()], SIZE), rng)
+        x = jitter(flatten(x, backgrounds(len(x), SIZE, rng, white=0.5)), rng).contiguous(memory_format=torch.channels_last)
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = model(x)
+        return F.cross_entropy(logits.float(), classes[pick], label_smoothing=0.05)
+
+    def figures(m: Judge) -> dict[str, float]:
+        rows = kept.nonzero()[:, 0]
+        best = m(pictures.plain(emoji[rows.numpy()], SIZE)).topk(5).indices.eq(classes[rows, None])
+        return {"top1": best[:, 0].float().mean().item(), "top5": best.any(1).float().mean().item()}
+
+    mean = train(model, step, args.run, args.minutes, lr=4e-3, evaluate=figures)
+    torch.save(mean.state_dict(), args.run / "final.pt")
+    (args.run / "classes.json").write_text(json.dumps([{"label": label, "tags": tags[label]} for label in labels]))
+    print(figures(mean))
+
+
+if __name__ == "__main__":
+    main()
