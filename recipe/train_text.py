@@ -129,6 +129,14 @@ class Batches:
         return [0, *ids[: CONTEXT - 2], 1]
 
 
+def split(data: Path, vocabulary: list[str], glove: list[str]) -> tuple[list[str], list[str]]:
+    """All texts to learn, the vocabulary first, and those held out: neither vocabulary nor a frequent word."""
+    frequent = {*vocabulary, *glove[:FREQUENT]}
+    made = [text for kind in phrases(data).values() for text in kind if words_of(text)]
+    held_out = [text for text in made if text not in frequent and is_held_out(text)]
+    return [*vocabulary, *sorted({*made} - {*vocabulary} - {*held_out})], held_out
+
+
 def targets(texts: list[str], data: Path) -> np.ndarray:
     """Anchors [N, 768] float16 of all training texts, kept as one file beside the cache."""
     kept = data / "ready" / "text_targets.npy"
@@ -187,11 +195,7 @@ def main() -> None:
 
     vocabulary = VOCABULARY.read_text().splitlines()
     glove = read_glove_order(args.data, 60_000)
-    frequent = {*vocabulary, *glove[:FREQUENT]}
-    made = [text for kind in phrases(args.data).values() for text in kind if words_of(text)]
-    held_out = [text for text in made if text not in frequent and is_held_out(text)]
-    texts = list(dict.fromkeys([*vocabulary, *made]).keys() - set(held_out))
-    texts = [*vocabulary, *sorted(set(texts) - set(vocabulary))]
+    texts, held_out = split(args.data, vocabulary, glove)
     print(f"{len(texts):,} texts to learn, {len(held_out):,} held out", flush=True)
     table = targets(texts, args.data)
 
