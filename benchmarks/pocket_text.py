@@ -22,9 +22,9 @@ from torch import Tensor
 
 from ..ops.encoders.pocket_text import PocketText
 from ..ops.encoders.protocol import Embedding
+from ..ops.pocket.store import FOLDER, read
 
 TABLE = Path(__file__).parent / "data" / "pocket_text.safetensors"
-POCKET = Path(__file__).parents[1] / "ops" / "pocket"
 CANDIDATES = 10_000  # vocabulary entries among which neighbours are sought
 ANALOGIES = {"queen": ("king", "man", "woman"), "winter": ("summer", "heat", "cold")}
 
@@ -36,9 +36,8 @@ class TextEncoder(Protocol):
 class ShippedText:
     """The shipped text tower alone, as an encoder of text."""
 
-    def __init__(self, path: Path = POCKET / "weights" / "text.safetensors"):
-        with safe_open(path, "pt") as file:
-            self.tower = PocketText.from_tensors({name: file.get_tensor(name) for name in file.keys()}, file.metadata())
+    def __init__(self):
+        self.tower = PocketText.from_tensors(*read("text"))
 
     @torch.inference_mode()
     def text(self, texts: list[str]) -> Embedding:
@@ -47,7 +46,7 @@ class ShippedText:
 
 def vocabulary() -> list[str]:
     """The vocabulary entries among which neighbours are sought."""
-    return (POCKET / "vocabulary.txt").read_text(encoding="utf-8").splitlines()[:CANDIDATES]
+    return (FOLDER.parent / "vocabulary.txt").read_text(encoding="utf-8").splitlines()[:CANDIDATES]
 
 
 def fingerprint(words: list[str]) -> str:

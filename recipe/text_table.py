@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from concept_algebra.benchmarks.pocket_text import TABLE, fingerprint, nearest, vocabulary
+from concept_algebra.ops.atomic import write_bytes
 
 from .text import anchor
 from .train_text import split
@@ -38,9 +38,7 @@ def main() -> None:
         "phrase_neighbours": nearest(vectors, table, 10).short(),
         "phrase_vectors": vectors.half(),
     }
-    partial = TABLE.with_suffix(".partial")
-    save_file(tensors, partial, {"phrases": json.dumps(phrases), "vocabulary": fingerprint(words)})
-    os.replace(partial, TABLE)
+    write_bytes(TABLE, save(tensors, {"phrases": json.dumps(phrases), "vocabulary": fingerprint(words)}))
     print(f"{TABLE.name}: {TABLE.stat().st_size / 1e3:.0f} kB")
 
 
