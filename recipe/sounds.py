@@ -1,10 +1,10 @@
 """Labelled sounds for the pocket audio tower, assembled from soundfonts, ten recordings and procedural generators.
 
-    python -m recipe.sounds [--data DIR] [--clips 24000] [--seed 0] [--held-out 0]
+    python -m recipe.sounds [--data DIR] [--shards 24]
+    python -m recipe.sounds [--data DIR] --shards 2 --held-out
 
-DIR is what `fetch.sh` fills. Writes DIR/ready/sounds_mels.npy (float16 [N, 64, 128], natural log of mel power),
-sounds_pcm.npy (int16 [N, 32768], 16 kHz) and sounds.json (the labels), or held_out_* with `--held-out 1`. The held-out
-set differs in keys (one root key in five is never trained on), velocities (odd against even), procedural seeds,
+DIR is what `fetch.sh` fills. Writes DIR/ready/sounds_000.npy, ... (float16 [SHARD, 64, 128], natural log of mel power of
+32,768 samples at 16 kHz) with sounds_000.json (the labels), or held_out_000 and so on. The held-out set differs in keys (one root key in five is never trained on), velocities (odd against even), procedural seeds,
 passages of the long recordings, and every augmentation draw.
 
 Licences: Fluid GM and GS MIT; recordings CC0 (BigSoundBank, J. Sardin); generators this project's own.
@@ -31,6 +31,7 @@ SAMPLES = 32768
 RENDER_RATE = 32000  # soundfonts are played at twice the rate and filtered down, for the player does not guard against aliases
 OWN = {**GENERATORS, **CREATURES}
 MIXABLE = tuple(i for i, c in enumerate(CONCEPTS) if c.sources[0].kind in ("own", "clip", "gs") or c.name in ("piano", "guitar", "flute", "violin", "drum kit"))
+SHARD = 4 * len(CONCEPTS)
 KITS = (0, 8, 16, 24, 25, 32, 40)
 UNTRAINED_ROOT = 3  # root keys with this remainder by 5 are only for the held-out set
 
@@ -350,34 +351,33 @@ def main() -> None:
     torch.set_num_threads(1)
     parser = argparse.ArgumentParser(description="Assemble the labelled sounds.")
     parser.add_argument("--data", default=os.environ.get("CONCEPT_RECIPE_DATA", "recipe-data"))
-    parser.add_argument("--clips", type=int, default=24000)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--held-out", type=int, choices=(0, 1), default=0)
+    parser.add_argument("--shards", type=int, default=24)
+    parser.add_argument("--held-out", action="store_true")
     chosen = parser.parse_args()
     data = Path(chosen.data)
-    ready = data / "ready"
-    stem = "held_out" if chosen.held_out else "sounds"
-    studio = Studio(data, bool(chosen.held_out))
-    mels = np.lib.format.open_memmap(ready / f"{stem}_mels.part.npy", "w+", np.float16, (chosen.clips, 64, 128))
-    pcm = np.lib.format.open_memmap(ready / f"{stem}_pcm.part.npy", "w+", np.int16, (chosen.clips, SAMPLES))
-    order = np.random.default_rng(chosen.seed + 1000 * chosen.held_out).permutation(chosen.clips) % len(CONCEPTS)
-    labels = []
-    for i, index in enumerate(order):
-        # The seed of every clip is its own, so a clip does not depend on how many came before it.
-        r = np.random.default_rng([chosen.held_out, chosen.seed, i])
-        wave, label = make(r, studio, int(index))
-        pcm[i] = np.round(np.clip(wave, -1, 1) * 32767)
-        labels.append(label)
-        if i % 64 == 63 or i == chosen.clips - 1:
-            start = i - i % 64
-            mels[start : i + 1] = log_mel(torch.from_numpy(pcm[start : i + 1].astype(np.float32) / 32767)).half().numpy()
-            if i // 64 % 16 == 15:
-                print(f"{i + 1} of {chosen.clips}", flush=True)
-    mels.flush(), pcm.flush()
-    names = [c.name for c in CONCEPTS]
-    (ready / f"{stem}.part.json").write_text(json.dumps({"names": names, "keywords": [c.keywords for c in CONCEPTS], "clips": labels}))
-    for suffix in ("_mels.npy", "_pcm.npy", ".json"):
-        os.replace(ready / f"{stem}{suffix.replace('.', '.part.')}", ready / f"{stem}{suffix}")
+    studio = Studio(data, chosen.held_out)
+    for shard in range(chosen.shards):
+        stem = data / "ready" / f"{'held_out' if chosen.held_out else 'sounds'}_{shard:03}"
+        if stem.with_suffix(".json").exists():
+            continue
+        # Every shard and every clip has a seed of its own, so a stopped run is taken up where it was.
+        order = np.random.default_rng([chosen.held_out, shard]).permutation(SHARD) % len(CONCEPTS)
+        made = [make(np.random.default_rng([chosen.held_out, shard, i]), studio, int(index)) for i, index in enumerate(order)]
+        pcm = np.stack([np.round(np.clip(wave, -1, 1) * 32767) / 32767 for wave, _ in made]).astype(np.float32)
+        mels = np.concatenate([log_mel(torch.from_numpy(part)).half().numpy() for part in np.array_split(pcm, SHARD // 41)])
+        np.save(stem.with_suffix(".part.npy"), mels)
+        os.replace(stem.with_suffix(".part.npy"), stem.with_suffix(".npy"))
+        stem.with_suffix(".part").write_text(json.dumps([label for _, label in made]))
+        os.replace(stem.with_suffix(".part"), stem.with_suffix(".json"))
+        print(f"{stem.name}: {SHARD} clips", flush=True)
+
+
+def load_sounds(data: Path, held_out: bool = False) -> tuple[np.ndarray, list[dict]]:
+    """The finished shards: log-mels float16 [N, 64, 128] and their labels."""
+    stems = [path.with_suffix("") for path in sorted((data / "ready").glob(f"{'held_out' if held_out else 'sounds'}_[0-9][0-9][0-9].json"))]
+    if not stems:
+        raise FileNotFoundError(f"no sounds in {data / 'ready'}: run python -m recipe.sounds")
+    return np.concatenate([np.load(s.with_suffix(".npy")) for s in stems]), [row for s in stems for row in json.loads(s.with_suffix(".json").read_text())]
 
 
 if __name__ == "__main__":
