@@ -1,0 +1,80 @@
+"""Arithmetic on dense vectors [..., D] in centred units. Nothing is normalised on the way: only slerp leaves the
+linear world, and it works on unit directions."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+ZERO = 1e-6
+"""Length, in centred units (an ordinary concept is about 1 long), under which a vector has no direction: what float32
+rounding leaves of a difference that should be nothing."""
+
+
+def add(a: Tensor, b: Tensor) -> Tensor:
+    """a + b."""
+    return a + b
+
+
+def subtract(a: Tensor, b: Tensor) -> Tensor:
+    """a - b."""
+    return a - b
+
+
+def scale(a: Tensor, weight: float) -> Tensor:
+    """weight * a. Raises ValueError for a weight that is not finite."""
+    return a * _finite_weight(weight)
+
+
+def lerp(a: Tensor, b: Tensor, t: float) -> Tensor:
+    """(1 - t) * a + t * b, exact at both ends; t in 0..1, ValueError outside."""
+    _fraction(t)
+    return (1 - t) * a + t * b
+
+
+def direction(a: Tensor) -> Tensor:
+    """The unit vector along a [..., D]. Raises ValueError when a vector is shorter than `ZERO`."""
+    if (a.norm(dim=-1) < ZERO).any():
+        raise ValueError("a zero vector has no direction")
+    return normalize(a, dim=-1)
+
+
+def slerp(a: Tensor, b: Tensor, t: float) -> Tensor:
+    """The unit vector a fraction t of the way along the great circle from direction(a) [D] to direction(b) [D].
+
+    Exact at both ends; t in 0..1. Raises ValueError outside that range, for a zero vector, and for opposite
+    directions, between which no one great circle is shortest. Source: Shoemake 1985, "Animating rotation with
+    quaternion curves".
+    """
+    u, v = direction(a), direction(b)
+    wu, wv = slerp_weights(u, v, t)
+    if t in (0, 1):
+        return v if t else u
+    return normalize(wu * u + wv * v, dim=-1)
+
+
+def slerp_weights(u: Tensor, v: Tensor, t: float) -> tuple[float, float]:
+    """The weights with which unit vectors u and v [D] add up to slerp(u, v, t). Errors as in `slerp`."""
+    _fraction(t)
+    # The arc cosine of u @ v loses half its digits for near vectors; this form does not (Kahan).
+    apart, together = float((u - v).norm()), float((u + v).norm())
+    if together < 1e-4:
+        raise ValueError("slerp between opposite directions has no single path; add a third concept to one of them")
+    angle = 2 * math.atan2(apart, together)
+    if angle < 1e-4:
+        return 1 - t, t
+    return math.sin((1 - t) * angle) / math.sin(angle), math.sin(t * angle) / math.sin(angle)
+
+
+def _fraction(t: float) -> None:
+    if not 0 <= t <= 1:
+        raise ValueError(f"t is {t}, expected 0..1")
+
+
+def _finite_weight(weight: float) -> float:
+    if not math.isfinite(weight):
+        raise ValueError(f"weight is {weight}, expected a finite number")
+    return weight

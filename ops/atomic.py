@@ -1,0 +1,39 @@
+"""Writing files whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def write_aside(path: str | os.PathLike) -> Iterator[Path]:
+    """Yield a temporary path beside `path` to write to; on success it takes the name `path`, on any error it is removed.
+
+    The temporary name keeps the suffix, for writers that choose the format by it. An OSError (a full disk, a missing
+    folder) is raised again with one line that names `path`.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.stem[:40]}-{secrets.token_hex(4)}{path.suffix}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        raise OSError(f"could not write {path}: {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: str | os.PathLike, data: bytes) -> None:
+    """Write bytes atomically. Raises OSError with one line; leaves nothing half-written."""
+    with write_aside(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Write UTF-8 text with newlines as given, atomically. Raises OSError as `write_bytes`."""
+    write_bytes(path, text.encode("utf-8"))
+

@@ -1,0 +1,328 @@
+"""Concept: a place in a joint space, made from media or from other concepts by arithmetic."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import numbers
+import os
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from . import algebra, written
+from .atomic import write_bytes
+from .space import MODALITIES, Modality, Space, SpaceMismatch, finite
+from .written import Written
+
+if TYPE_CHECKING:
+    from .encoders.protocol import Embedding, Encoder
+
+FORMAT = "concept-algebra/concept/1"
+CROSS_MODAL_STRENGTH = 3.0
+"""The default gain of `Concept.shift` between modalities. Measured on CLIP ViT-B/16 COCO pairs after per-modality
+centring: a text delta moves an image to the wanted neighbour best at 3 to 4 times its length (top-5 hits .68 at 3,
+.21 at 1), because matched image and text directions share only about a third of their length."""
+
+
+@dataclass(frozen=True, eq=False)
+class Operand:
+    """One leaf of a concept: a phrase, image, sound or clip with its signed weight in the result.
+
+    tokens [N, W], dense [N, D], grid: the leaf's own patch tokens, as in `Embedding`, so that an objective can align
+    with the parts of a picture or a sound and not only with its pooled vector.
+    """
+
+    written: str
+    modality: Modality
+    weight: float
+    tokens: Tensor
+    dense: Tensor
+    grid: tuple[int, ...]
+
+    def same_leaf(self, other: Operand) -> bool:
+        """Whether both are the same phrase or file with the same content, whatever their weights."""
+        return (self.written, self.modality) == (other.written, other.modality) and torch.equal(self.dense, other.dense)
+
+
+@dataclass(frozen=True, eq=False)
+class Concept:
+    """An immutable place in a space.
+
+    vector: [D] float32 on the CPU, in centred units; its length is kept through arithmetic (one embedded leaf is about
+        1 long), `direction` is the unit vector.
+    space: where it lies; concepts of different spaces never mix (SpaceMismatch).
+    operands: its leaves with signed weights; a weight that cancels to zero drops out.
+    expression: what made it; `str(concept)` gives text that `expression.evaluate` reads back.
+
+    `+`, `-` and multiplication by a number are plain linear algebra, at strength 1 whatever the modalities, so that
+    their laws hold. Moving a concept by a delta from another modality wants gain: see `shift`.
+    Every ValueError here names the expression or the argument at fault.
+    """
+
+    vector: Tensor
+    space: Space
+    operands: tuple[Operand, ...]
+    expression: Written
+
+    # Makes `numpy.float64(0.3) * concept` come here instead of numpy trying to see an array in it.
+    __array_ufunc__ = None
+
+    def __post_init__(self):
+        if tuple(self.vector.shape) != (self.space.dimension,):
+            raise ValueError(
+                f"'{self}' has a vector of shape {tuple(self.vector.shape)}, expected ({self.space.dimension},)"
+            )
+        finite(self.vector, f"'{self}'")
+
+    @classmethod
+    def from_text(cls, text: str, encoder: Encoder) -> Concept:
+        """The concept of a word or phrase. ValueError when it is empty."""
+        text = " ".join(text.split())
+        if not text:
+            raise ValueError("the text is empty, expected a word or phrase")
+        with torch.no_grad():
+            return cls.from_embedding(encoder.text([text]), encoder.space, written.phrase(text))
+
+    @classmethod
+    def from_image(cls, image: str | os.PathLike | Tensor, encoder: Encoder) -> Concept:
+        """The concept of a picture: a file, or pixels [3, H, W] or [1, 3, H, W] in 0..1.
+
+        MediaError (a ValueError) for a file that cannot be read.
+        """
+        name = _name("image", image)
+        if not isinstance(image, Tensor):
+            from .media import read_image
+
+            image = read_image(image)
+        pixels = _media(image, "image", 4, "[3, H, W] or [1, 3, H, W] with values in 0..1")
+        if pixels.shape[1] != 3 or pixels.min() < -1e-3 or pixels.max() > 1 + 1e-3:
+            raise ValueError(
+                f"image has shape {tuple(pixels.shape)} and values {pixels.min():.3g}..{pixels.max():.3g}, "
+                "expected 3 channels in 0..1"
+            )
+        with torch.no_grad():
+            return cls.from_embedding(encoder.image(pixels), encoder.space, name)
+
+    @classmethod
+    def from_audio(cls, audio: str | os.PathLike | Tensor, encoder: Encoder, rate: int = 16000) -> Concept:
+        """The concept of a sound: a file, or a wave [C, T] or [1, C, T] in -1..1 at `rate` Hz (a file brings its own).
+
+        MediaError (a ValueError) for a file that cannot be read or is silent; ValueError for a silent wave.
+        """
+        name = _name("audio", audio)
+        if not isinstance(audio, Tensor):
+            from .media import read_audio
+
+            audio, rate = read_audio(audio)
+        wave = _media(audio, "audio", 3, "[C, T] or [1, C, T] with values in -1..1")
+        if wave.abs().max() == 0:
+            raise ValueError("audio is silent, expected a sound")
+        with torch.no_grad():
+            return cls.from_embedding(encoder.audio(wave, rate), encoder.space, name)
+
+    @classmethod
+    def from_video(cls, video: str | os.PathLike | Tensor, encoder: Encoder, fps: float = 8.0) -> Concept:
+        """The concept of a clip: a file, or frames [T, 3, H, W] or [1, T, 3, H, W] in 0..1 at `fps` (a file brings its
+        own), two frames or more.
+
+        MediaError (a ValueError) for a file that cannot be read or has one frame; ValueError for a tensor of one.
+        """
+        name = _name("video", video)
+        if not isinstance(video, Tensor):
+            from .media import read_video
+
+            video, fps = read_video(video)
+        frames = _media(video, "video", 5, "[T, 3, H, W] or [1, T, 3, H, W] with values in 0..1")
+        if frames.shape[1] < 2 or frames.shape[2] != 3:
+            raise ValueError(f"video has {frames.shape[1]} frames of {frames.shape[2]} channels, expected 2 or more of 3")
+        if frames.min() < -1e-3 or frames.max() > 1 + 1e-3:
+            raise ValueError(f"video has values {frames.min():.3g}..{frames.max():.3g}, expected 0..1")
+        with torch.no_grad():
+            return cls.from_embedding(encoder.video(frames, fps), encoder.space, name)
+
+    @classmethod
+    def from_embedding(cls, embedding: Embedding, space: Space, expression: Written) -> Concept:
+        """The concept of an embedded leaf (a batch of one)."""
+        pooled = finite(_kept(embedding.pooled[0]), f"the {embedding.modality} embedding of '{expression}'")
+        leaf = Operand(
+            expression.text, embedding.modality, 1.0, _kept(embedding.tokens[0]), _kept(embedding.dense[0]),
+            tuple(embedding.grid),
+        )
+        return cls(space.centre(pooled, embedding.modality), space, (leaf,), expression)
+
+    @property
+    def direction(self) -> Tensor:
+        """The unit vector [D]. ValueError when the concept is zero (shorter than `algebra.ZERO`)."""
+        if self.is_zero:
+            raise ValueError(f"'{self}' has no direction: it comes out as zero")
+        return algebra.direction(self.vector)
+
+    @property
+    def is_zero(self) -> bool:
+        """Whether arithmetic left nothing, as in fire - fire."""
+        return float(self.vector.norm()) < algebra.ZERO
+
+    @property
+    def modalities(self) -> frozenset[Modality]:
+        """The modalities of its operands."""
+        return frozenset(operand.modality for operand in self.operands)
+
+    def embedding(self, modality: Modality) -> Tensor:
+        """The unit embedding [D] a medium of `modality` has when it lies in this concept's direction."""
+        return self.space.place(self.direction, modality)
+
+    def __add__(self, other: Concept) -> Concept:
+        if not isinstance(other, Concept):
+            return NotImplemented
+        return self._with(other, algebra.add(*self._pair(other)), 1, 1, written.total(self.expression, other.expression))
+
+    def __sub__(self, other: Concept) -> Concept:
+        if not isinstance(other, Concept):
+            return NotImplemented
+        expression = written.total(self.expression, written.product(-1, other.expression))
+        return self._with(other, algebra.subtract(*self._pair(other)), 1, -1, expression)
+
+    def __mul__(self, weight: float) -> Concept:
+        if not isinstance(weight, numbers.Real):
+            return NotImplemented
+        return replace(
+            self,
+            vector=algebra.scale(self.vector, float(weight)),
+            operands=_weighted(self.operands, float(weight)),
+            expression=written.product(float(weight), self.expression),
+        )
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> Concept:
+        return self * -1
+
+    def shift(self, delta: Concept, strength: float | None = None) -> Concept:
+        """self + strength * delta, where delta is a difference such as `purple - white`.
+
+        strength: by default 1 when every operand of delta is of a modality that self has too, and
+            `CROSS_MODAL_STRENGTH` when it comes from another. In the expression language the weight is written out.
+        """
+        if strength is None:
+            strength = 1.0 if delta.modalities <= self.modalities else CROSS_MODAL_STRENGTH
+        return self + strength * delta
+
+    @staticmethod
+    def lerp(a: Concept, b: Concept, t: float) -> Concept:
+        """(1 - t) * a + t * b; t in 0..1, ValueError outside."""
+        expression = written.total(written.product(1 - t, a.expression), written.product(t, b.expression))
+        return a._with(b, algebra.lerp(*a._pair(b), t), 1 - t, t, expression)
+
+    @staticmethod
+    def slerp(a: Concept, b: Concept, t: float) -> Concept:
+        """The unit concept a fraction t of the way along the great circle from a's direction to b's, exact at the ends.
+
+        ValueError for t outside 0..1, for a zero concept and for opposite directions.
+        """
+        vectors = a._pair(b)
+        wa, wb = algebra.slerp_weights(a.direction, b.direction, t)
+        expression = written.slerp(a.expression, b.expression, t)
+        return a._with(b, algebra.slerp(*vectors, t), wa / float(a.vector.norm()), wb / float(b.vector.norm()), expression)
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write the concept, its operands' tokens and its provenance to one safetensors file, atomically.
+
+        Raises OSError with one line when the file cannot be written.
+        """
+        from safetensors.torch import save
+
+        tensors = {"vector": self.vector.contiguous()}
+        leaves = []
+        for i, operand in enumerate(self.operands):
+            tensors |= {f"operand.{i}.tokens": operand.tokens, f"operand.{i}.dense": operand.dense}
+            leaves.append([operand.written, operand.modality, operand.weight, list(operand.grid)])
+        metadata = {
+            "format": FORMAT,
+            "space": self.space.id,
+            "expression": json.dumps([self.expression.text, self.expression.form]),
+            "operands": json.dumps(leaves),
+        }
+        write_bytes(path, save(tensors, metadata))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike, space: Space) -> Concept:
+        """Read what `save` wrote. SpaceMismatch when it was made in another space; ValueError for any other file."""
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(path, "pt") as file:
+                metadata = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}
+        except SafetensorError as error:
+            raise ValueError(f"{path} is not a safetensors file: {error}") from error
+        if metadata.get("format") != FORMAT:
+            raise ValueError(f"{path} is not a saved concept: its format is {metadata.get('format')}, expected {FORMAT}")
+        if metadata.get("space") != space.id:
+            raise SpaceMismatch(str(metadata.get("space")), space.id)
+        try:
+            expression = Written(*json.loads(metadata["expression"]))
+            operands = tuple(
+                Operand(text, modality, float(weight), tensors[f"operand.{i}.tokens"], tensors[f"operand.{i}.dense"], tuple(grid))
+                for i, (text, modality, weight, grid) in enumerate(json.loads(metadata["operands"]))
+            )
+            vector = tensors["vector"]
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{path} is a damaged concept file: {error!r}") from error
+        if unknown := {operand.modality for operand in operands} - set(MODALITIES):
+            raise ValueError(f"{path} is a damaged concept file: unknown modality {sorted(unknown)}")
+        return cls(vector, space, operands, expression)
+
+    def __str__(self) -> str:
+        return self.expression.text
+
+    def __repr__(self) -> str:
+        return f"Concept({self.expression.text!r}, space={self.space.id!r})"
+
+    def _pair(self, other: Concept) -> tuple[Tensor, Tensor]:
+        self.space.require(other.space)
+        return self.vector, other.vector
+
+    def _with(self, other: Concept, vector: Tensor, mine: float, theirs: float, expression: Written) -> Concept:
+        operands = _weighted(self.operands, mine)
+        for leaf in _weighted(other.operands, theirs):
+            operands = _merged(operands, leaf)
+        return Concept(vector, self.space, operands, expression)
+
+
+def _weighted(operands: tuple[Operand, ...], weight: float) -> tuple[Operand, ...]:
+    scaled = (replace(operand, weight=operand.weight * weight) for operand in operands)
+    return tuple(operand for operand in scaled if operand.weight != 0)
+
+
+def _merged(operands: tuple[Operand, ...], leaf: Operand) -> tuple[Operand, ...]:
+    for i, operand in enumerate(operands):
+        if operand.same_leaf(leaf):
+            weight = operand.weight + leaf.weight
+            # 0.1 + 0.2 - 0.3 leaves a rounding error, not an operand.
+            gone = abs(weight) <= 1e-12 * abs(leaf.weight)
+            return operands[:i] + (() if gone else (replace(operand, weight=weight),)) + operands[i + 1 :]
+    return (*operands, leaf)
+
+
+def _media(tensor: Tensor, kind: str, dimensions: int, expected: str) -> Tensor:
+    """The tensor with a batch of one in front."""
+    if tensor.ndim == dimensions - 1:
+        tensor = tensor[None]
+    if tensor.ndim != dimensions or tensor.shape[0] != 1 or tensor.numel() == 0 or not tensor.is_floating_point():
+        raise ValueError(f"{kind} is {tensor.dtype} of shape {tuple(tensor.shape)}, expected one float {expected}")
+    return finite(tensor, kind)
+
+
+def _name(modality: Modality, source: str | os.PathLike | Tensor) -> Written:
+    """How a file is written, or, for a tensor, a name from its content that no file has."""
+    if not isinstance(source, Tensor):
+        return written.media(modality, os.fspath(source))
+    digest = hashlib.sha256(source.detach().float().cpu().contiguous().numpy()).hexdigest()[:8]
+    return written.media(modality, f"tensor:{digest}")
+
+
+def _kept(x: Tensor) -> Tensor:
+    return x.detach().float().cpu().clone()

@@ -1,0 +1,253 @@
+import json
+from dataclasses import FrozenInstanceError, replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+
+from concept_algebra.ops import concept as module
+from concept_algebra.ops.concept import Concept
+from concept_algebra.ops.space import SpaceMismatch
+
+words = st.sampled_from(["fire", "water", "ice", "sad clown", "t-shirt", "42", "a + b"])
+weights = st.floats(-50, 50)
+
+
+def text(phrase, encoder):
+    return Concept.from_text(phrase, encoder)
+
+
+@pytest.fixture
+def other_encoder(encoder):
+    import copy
+
+    other = copy.copy(encoder)
+    other.space = replace(encoder.space, id="small-1")
+    return other
+
+
+def test_the_interface_word_for_word(encoder):
+    a = Concept.from_text("fire", encoder)
+    b = Concept.from_text("water", encoder)
+    assert str(Concept.from_text("fire", encoder) + Concept.from_text("water", encoder)) == "fire + water"
+    assert str(0.3 * a + 0.7 * b) == "0.3*fire + 0.7*water"
+    assert str(a - 0.3 * b) == "fire - 0.3*water"
+    assert str(Concept.slerp(a, b, t=0.5)) == "slerp(fire, water, 0.5)"
+    assert torch.equal((0.3 * a + 0.7 * b).vector, 0.3 * a.vector + 0.7 * b.vector)
+    assert torch.equal((a - 0.3 * b).vector, a.vector - 0.3 * b.vector)
+
+
+def test_a_leaf_is_the_centred_embedding_with_its_tokens(encoder):
+    a = text("sad clown", encoder)
+    embedding = encoder.text(["sad clown"])
+    assert torch.equal(a.vector, encoder.space.centre(embedding.pooled[0], "text"))
+    (leaf,) = a.operands
+    assert (leaf.written, leaf.modality, leaf.weight, leaf.grid) == ("sad clown", "text", 1.0, embedding.grid)
+    assert torch.equal(leaf.tokens, embedding.tokens[0]) and torch.equal(leaf.dense, embedding.dense[0])
+
+
+def test_media_tensors_become_concepts_named_by_their_content(encoder):
+    rng = torch.Generator().manual_seed(0)
+    pixels = torch.rand(3, 20, 30, generator=rng)
+    wave = torch.rand(1, 8000, generator=rng) - 0.5
+    frames = torch.rand(4, 3, 16, 16, generator=rng)
+    made = [Concept.from_image(pixels, encoder), Concept.from_audio(wave, encoder), Concept.from_video(frames, encoder)]
+    assert [c.operands[0].modality for c in made] == ["image", "audio", "video"]
+    assert torch.equal(made[0].vector, Concept.from_image(pixels[None], encoder).vector)
+    assert str(made[0]) == str(Concept.from_image(pixels.clone(), encoder)) != str(Concept.from_image(1 - pixels, encoder))
+    both = made[0] + made[0]
+    assert len(both.operands) == 1 and both.operands[0].weight == 2
+    assert len((made[0] + Concept.from_image(1 - pixels, encoder)).operands) == 2
+
+
+@settings(deadline=None, max_examples=40)
+@given(words, words, words, weights)
+def test_laws(encoder, wa, wb, wc, w):
+    a, b, c = text(wa, encoder), text(wb, encoder), text(wc, encoder)
+
+    def close(x, y):
+        assert torch.allclose(x.vector, y.vector, rtol=1e-4, atol=1e-4 * (1 + abs(w)))
+        left, right = ({o.written: o.weight for o in z.operands if abs(o.weight) > 1e-9} for z in (x, y))
+        assert left == pytest.approx(right, abs=1e-9)
+
+    close(a + b, b + a)
+    close((a + b) + c, a + (b + c))
+    close(a + 0 * b, a)
+    close(a - b, a + -b)
+    close((a + b) - b, a)
+    close(w * (a + b), w * a + w * b)
+    close(w * a, a * w)
+    close(Concept.lerp(a, b, 0.25), 0.75 * a + 0.25 * b)
+
+
+@settings(deadline=None, max_examples=40)
+@given(words, words, st.floats(0, 1))
+def test_slerp_laws_and_operands(encoder, wa, wb, t):
+    a, b = 2 * text(wa, encoder), text(wb, encoder) - 0.1 * text("moon", encoder)
+    middle = Concept.slerp(a, b, t)
+    assert float(middle.vector.norm()) == pytest.approx(1, abs=1e-5)
+    assert torch.allclose(middle.vector, Concept.slerp(b, a, 1 - t).vector, atol=1e-4)
+    assert torch.equal(Concept.slerp(a, b, 0).vector, a.direction)
+    assert torch.equal(Concept.slerp(a, b, 1).vector, b.direction)
+    by_operands = sum(o.weight * text(o.written.strip('"'), encoder).vector for o in middle.operands)
+    assert torch.allclose(by_operands, middle.vector, atol=1e-4)
+
+
+def test_operands_keep_signed_weights_and_cancel(encoder):
+    fire, water = text("fire", encoder), text("water", encoder)
+    assert [(o.written, o.weight) for o in (0.5 * (fire - 0.4 * water)).operands] == [("fire", 0.5), ("water", -0.2)]
+    assert (0.1 * fire + 0.2 * fire - 0.3 * fire).operands == ()
+
+
+def test_a_zero_result_has_no_direction(encoder):
+    nothing = text("fire", encoder) - text("fire", encoder)
+    assert nothing.is_zero and nothing.operands == ()
+    with pytest.raises(ValueError, match="'fire - fire' has no direction: it comes out as zero"):
+        nothing.direction
+    with pytest.raises(ValueError, match="'fire - fire' has no direction"):
+        Concept.slerp(nothing, text("water", encoder), 0.5)
+
+
+def test_opposite_concepts_have_no_slerp(encoder):
+    with pytest.raises(ValueError, match="opposite directions"):
+        Concept.slerp(text("fire", encoder), -text("fire", encoder), 0.5)
+
+
+def test_parentheses_are_written_where_they_are_needed(encoder):
+    a, b, c = (text(word, encoder) for word in ("fire", "water", "ice"))
+    assert str((a + b) + c) == "fire + water + ice"
+    assert str(a - (b - c)) == "fire - (water - ice)"
+    assert str(0.5 * (a + b)) == "0.5*(fire + water)"
+    assert str(-(a + b)) == "-(fire + water)"
+    assert str(a - -b) == "fire + water"
+    assert str(a + -2 * b) == "fire - 2*water"
+    assert str(2 * (3 * a)) == "2*3*fire"
+    assert str(-1 * a + b) == "-fire + water"
+    assert str(Concept.slerp(a + b, 2 * c, 0.25) * 1e-9) == "1e-09*slerp(fire + water, 2*ice, 0.25)"
+
+
+def test_numbers_of_numpy_are_numbers(encoder):
+    a = text("fire", encoder)
+    for three in (np.float64(3), np.float32(3), np.int64(3)):
+        assert isinstance(three * a, Concept) and torch.equal((three * a).vector, (3 * a).vector)
+    for wrong in ("3", None, a):
+        with pytest.raises(TypeError):
+            a * wrong
+        if wrong is not a:
+            with pytest.raises(TypeError):
+                a + wrong
+
+
+def test_spaces_never_mix(encoder, other_encoder):
+    a, b = text("fire", encoder), text("water", other_encoder)
+    for mix in (
+        lambda: a + b,
+        lambda: a - b,
+        lambda: Concept.lerp(a, b, 0.5),
+        lambda: Concept.slerp(a, b, 0.5),
+        lambda: a.shift(b),
+    ):
+        with pytest.raises(SpaceMismatch, match="'small-0' and 'small-1'"):
+            mix()
+
+
+def test_shift_has_gain_only_across_modalities(encoder):
+    picture = Concept.from_image(torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(1)), encoder)
+    fire = text("fire", encoder)
+    delta = text("purple", encoder) - text("white", encoder)
+    assert torch.equal(fire.shift(delta).vector, (fire + delta).vector)
+    assert torch.equal(picture.shift(delta).vector, (picture + module.CROSS_MODAL_STRENGTH * delta).vector)
+    assert torch.equal(picture.shift(delta, 0.5).vector, (picture + 0.5 * delta).vector)
+    assert str(picture.shift(delta)).endswith("+ 3*(purple - white)")
+
+
+def test_embedding_lies_in_the_concepts_direction_for_any_modality(encoder):
+    both = text("fire", encoder) + text("water", encoder)
+    for modality in encoder.modalities:
+        placed = both.embedding(modality)
+        centred = encoder.space.centre(placed, modality)
+        assert float(placed.norm()) == pytest.approx(1, abs=1e-5)
+        assert torch.allclose(centred / centred.norm(), both.direction, atol=1e-5)
+
+
+def test_concepts_do_not_change(encoder):
+    a = text("fire", encoder)
+    with pytest.raises(FrozenInstanceError):
+        a.vector = torch.zeros(1)
+    before = a.vector.clone()
+    a + a, 3 * a, -a, a - a
+    assert torch.equal(a.vector, before)
+
+
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda e: Concept.from_text("  ", e), "text is empty"),
+        (lambda e: float("nan") * Concept.from_text("fire", e), "weight is nan"),
+        (lambda e: 1e38 * (1e38 * Concept.from_text("fire", e)), r"'1e\+38\*1e\+38\*fire' contains NaN or infinity"),
+        (lambda e: Concept.from_image(torch.full((3, 4, 4), torch.nan), e), "image contains NaN"),
+        (lambda e: Concept.from_image(torch.full((3, 4, 4), 255.0), e), r"values 255..255, expected 3 channels in 0..1"),
+        (lambda e: Concept.from_image(torch.zeros(3, 4, 4, dtype=torch.uint8), e), "torch.uint8 of shape"),
+        (lambda e: Concept.from_image(torch.zeros(2, 3, 4, 4), e), r"shape \(2, 3, 4, 4\), expected one float \[3, H, W\]"),
+        (lambda e: Concept.from_image(torch.zeros(4, 4, 3), e), "expected 3 channels"),
+        (lambda e: Concept.from_image(torch.zeros(3, 0, 4), e), "expected one float"),
+        (lambda e: Concept.from_audio(torch.zeros(1, 100), e), "audio is silent"),
+        (lambda e: Concept.from_audio(torch.zeros(100), e), r"expected one float \[C, T\]"),
+        (lambda e: Concept.from_video(torch.zeros(1, 3, 4, 4), e), "video has 1 frames"),
+        (lambda e: Concept.from_video(torch.full((2, 3, 4, 4), -1.0), e), "values -1..-1"),
+    ],
+)
+def test_bad_input_is_named(encoder, call, message):
+    with pytest.raises(ValueError, match=message):
+        call(encoder)
+
+
+def test_save_and_load(encoder, tmp_path):
+    path = tmp_path / "a.safetensors"
+    pixels = torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(1))
+    saved = 0.3 * Concept.from_image(pixels, encoder) - text('a "b" c', encoder)
+    saved.save(path)
+    loaded = Concept.load(path, encoder.space)
+    assert torch.equal(loaded.vector, saved.vector) and loaded.expression == saved.expression
+    for a, b in zip(loaded.operands, saved.operands, strict=True):
+        assert a.same_leaf(b) and torch.equal(a.tokens, b.tokens) and (a.weight, a.grid) == (b.weight, b.grid)
+    assert str(2 * (loaded + loaded)) == str(2 * (saved + saved))
+    assert [p.name for p in tmp_path.iterdir()] == ["a.safetensors"]
+
+
+def test_a_very_long_history_still_saves(encoder, tmp_path):
+    a, b = text("fire", encoder), text("water", encoder)
+    for _ in range(1500):
+        a = Concept.slerp(a, b, 0.01)
+    a.save(tmp_path / "long.safetensors")
+    assert str(Concept.load(tmp_path / "long.safetensors", encoder.space)) == str(a)
+
+
+def test_what_is_not_a_concept_file_is_named(encoder, other_encoder, tmp_path):
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(b"not a tensor file")
+    with pytest.raises(ValueError, match="a.safetensors is not a safetensors file"):
+        Concept.load(path, encoder.space)
+    save_file({"vector": torch.zeros(48)}, path)
+    with pytest.raises(ValueError, match="a.safetensors is not a saved concept"):
+        Concept.load(path, encoder.space)
+    head = {"format": module.FORMAT, "space": "small-0", "expression": '["fire", "atom"]'}
+    for broken in (
+        head,
+        head | {"operands": json.dumps([["fire", "text", 1.0, [1]]])},
+        head | {"operands": "[", "expression": "3"},
+    ):
+        save_file({"vector": torch.zeros(48)}, path, broken)
+        with pytest.raises(ValueError, match="a.safetensors is a damaged concept file"):
+            Concept.load(path, encoder.space)
+    save_file({"vector": torch.full((48,), torch.nan)}, path, head | {"operands": "[]"})
+    with pytest.raises(ValueError, match="'fire' contains NaN"):
+        Concept.load(path, encoder.space)
+    text("fire", other_encoder).save(path)
+    with pytest.raises(SpaceMismatch, match="'small-1' and 'small-0'"):
+        Concept.load(path, encoder.space)
+    with pytest.raises(FileNotFoundError):
+        Concept.load(tmp_path / "missing.safetensors", encoder.space)
