@@ -33,3 +33,31 @@ class GaussianGenerator:
 
     def condition(self, prompt):
         return None
+
+
+class ToySound(GaussianGenerator):
+    """Latents are waves."""
+
+    modality, rate = "audio", 16000
+
+    def __init__(self):
+        super().__init__((1, 4096))
+
+    def decode(self, z: Tensor, fast: bool = False) -> Tensor:
+        return 0.3 * z
+
+
+class ToyPicture(GaussianGenerator):
+    """Latents are pictures, half grey."""
+
+    def decode(self, z: Tensor, fast: bool = False) -> Tensor:
+        return 0.5 + 0.2 * z
+
+
+class ToyClip(ToyPicture):
+    """Latents are clips of four frames."""
+
+    modality, fps = "video", 8.0
+
+    def __init__(self):
+        super().__init__((4, 3, 16, 16))
