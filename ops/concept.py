@@ -14,6 +14,7 @@ from torch import Tensor
 
 from . import algebra, written
 from .atomic import write_bytes
+from .media import SILENCE, read_audio, read_image, read_video
 from .space import MODALITIES, Modality, Space, SpaceMismatch, finite
 from .written import Written
 
@@ -94,8 +95,6 @@ class Concept:
         """
         name = _name("image", image)
         if not isinstance(image, Tensor):
-            from .media import read_image
-
             image = read_image(image)
         pixels = _media(image, "image", 4, "[3, H, W] or [1, 3, H, W] with values in 0..1")
         if pixels.shape[1] != 3 or pixels.min() < -1e-3 or pixels.max() > 1 + 1e-3:
@@ -114,11 +113,9 @@ class Concept:
         """
         name = _name("audio", audio)
         if not isinstance(audio, Tensor):
-            from .media import read_audio
-
             audio, rate = read_audio(audio)
         wave = _media(audio, "audio", 3, "[C, T] or [1, C, T] with values in -1..1")
-        if wave.abs().max() == 0:
+        if wave.abs().max() <= SILENCE:
             raise ValueError("audio is silent, expected a sound")
         with torch.no_grad():
             return cls.from_embedding(encoder.audio(wave, rate), encoder.space, name)
@@ -132,8 +129,6 @@ class Concept:
         """
         name = _name("video", video)
         if not isinstance(video, Tensor):
-            from .media import read_video
-
             video, fps = read_video(video)
         frames = _media(video, "video", 5, "[T, 3, H, W] or [1, T, 3, H, W] with values in 0..1")
         if frames.shape[1] < 2 or frames.shape[2] != 3:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 
 def train(
@@ -53,9 +54,10 @@ def train(
         rate = lr * min(1.0, (index + 1) / 200) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
         for group in optimiser.param_groups:
             group["lr"] = rate
-        loss = step(index, progress)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        with sdpa_kernel(SDPBackend.MATH):  # the fused CPU backward is several times slower on short sequences
+            loss = step(index, progress)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
         norm = nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         if torch.isfinite(norm):
             optimiser.step()

@@ -82,9 +82,10 @@ def backgrounds(b: int, size: int, rng: torch.Generator, white: float) -> Tensor
     ends[same, 1] = ends[same, 0]
     ends[torch.rand(b, generator=rng) < white] = 1.0
     angle = torch.rand(b, 1, 1, generator=rng) * 6.2832
-    line = torch.linspace(-0.5, 0.5, size)
+    line = torch.linspace(-0.5, 0.5, 16)
     ramp = ((line[None, None] * angle.cos() + line[None, :, None] * angle.sin()) * 0.7 + 0.5)[:, None]
-    return ends[:, 0, :, None, None] * (1 - ramp) + ends[:, 1, :, None, None] * ramp
+    small = ends[:, 0, :, None, None] * (1 - ramp) + ends[:, 1, :, None, None] * ramp
+    return F.interpolate(small, size=(size, size), mode="bilinear", align_corners=False)
 
 
 def flatten(x: Tensor, background: Tensor) -> Tensor:

@@ -2,7 +2,8 @@
 
     python -m recipe.train_image --data DIR --minutes 50
 
-The first two thirds see 64 px pictures (a quarter of the tokens), the rest 128 px.
+The stem comes from a photograph classifier and stays frozen; for the first 70 % of the budget the layers see a random
+24 of the 64 patch tokens (Li et al. 2022, arXiv 2212.00794), then all of them.
 """
 
 from __future__ import annotations
@@ -15,22 +16,37 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from concept_algebra.ops.encoders.pocket_vision import normalise, tower
+from concept_algebra.ops.encoders.pocket_vision import SIZE, normalise, tower
 
 from .loop import train
+from .photo_teacher import load_into
 from .names import Names, clean, hits, matching_loss
 from .pictures import COLOURS, Pictures, backgrounds, flatten, jitter, place, tint
 from .text import anchor
 
 SHARES = {"openclipart": 0.1, "game-icons": 0.14, "meteocons": 0.02}
-TINTED, DENSE = 0.2, 0.3
+TINTED, DENSE, KEPT = 0.2, 0.3, 24
 
 
 class Learner(nn.Module):
-    def __init__(self):
+    def __init__(self, data: Path):
         super().__init__()
         self.tower = tower().to(memory_format=torch.channels_last)
+        stem = self.tower.vision_model.embeddings.patch_embedding
+        load_into(stem, data)
+        for part in (stem.stem, stem.blocks):
+            part.requires_grad_(False)
         self.scale = nn.Parameter(torch.tensor(3.0))
+
+    def forward(self, x: Tensor, keep: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Pooled and dense embeddings, from the patch tokens `keep` names or from all."""
+        model = self.tower.vision_model
+        tokens, _ = model.embeddings(x)
+        if keep is not None:
+            tokens = torch.cat([tokens[:, :1], tokens[:, 1 + keep]], 1)
+        final = model.post_layernorm(model.encoder(model.pre_layrnorm(tokens))[-1])
+        pooled, dense = (F.normalize(self.tower.visual_projection(y).float(), dim=-1) for y in (final[:, 0], final[:, 1:]))
+        return pooled, dense
 
 
 class Batches:
@@ -48,16 +64,16 @@ class Batches:
         self.colours = list(COLOURS)
         self.palette = torch.tensor(list(COLOURS.values()))
 
-    def draw(self, size: int, side: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Pixels [B, 3, side, side], candidate anchors [K + composed, 768], soft targets [B, K + composed]."""
+    def draw(self, size: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Pixels [B, 3, 128, 128], candidate anchors [K + composed, 768], soft targets [B, K + composed]."""
         rng = self.rng
         rows = self.pictures.trained[torch.multinomial(self.weight, size, replacement=True, generator=rng).numpy()]
-        x = place(self.pictures.cut_outs(rows, side), rng)
+        x = place(self.pictures.cut_outs(rows, SIZE), rng)
         silhouette = torch.from_numpy(self.pictures.style[rows] == "game-icons")
         tinted = torch.rand(size, generator=rng) < torch.where(silhouette, 0.6, TINTED)
         choice = torch.randint(len(self.colours), (size,), generator=rng)
         x = torch.where(tinted[:, None, None, None], tint(x, self.palette[choice]), x)
-        x = jitter(flatten(x, backgrounds(size, side, rng, white=0.45)), rng)
+        x = jitter(flatten(x, backgrounds(size, SIZE, rng, white=0.45)), rng)
         target = self.names.targets(rows)
         where = tinted.nonzero()[:, 0].tolist()
         phrases = [f"{self.colours[choice[i]]} {self.names.labels[rows[i]]}" for i in where]
@@ -110,13 +126,14 @@ def main() -> None:
     names = Names(pictures.rows, anchor, extra=COLOURS)
     anchor([f"{c} {label}" for label in dict.fromkeys(names.labels) for c in COLOURS])
     batches = Batches(pictures, names, torch.Generator().manual_seed(0))
-    model = Learner()
+    model = Learner(args.data)
 
     def step(index: int, progress: float) -> Tensor:
         model.train()
-        x, table, target = batches.draw(*((128, 64) if progress < 0.62 else (64, 128)))
+        x, table, target = batches.draw(128 if progress < 0.7 else 64)
+        keep = torch.randperm(64, generator=batches.rng)[:KEPT] if progress < 0.7 else None
         with torch.autocast("cpu", torch.bfloat16):
-            pooled, _, dense, _ = model.tower(x)
+            pooled, dense = model(x, keep)
         spread = F.normalize(dense.mean(1), dim=-1)
         return matching_loss(pooled, model.scale, table, target) + DENSE * matching_loss(spread, model.scale, table, target)
 

@@ -1,0 +1,164 @@
+"""The pocket text tower: any English phrase to the 768-d joint space, with a tokenizer of its own.
+
+Tokens are whole words and `##` continuation pieces, longest first (the greedy matching of WordPiece: Wu et al. 2016,
+arXiv 1609.08144), over CLIP's causal text transformer (Radford et al. 2021, arXiv 2103.00020) pooled at the end token.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .protocol import Embedding
+from .tower import Encoder
+
+CONTEXT = 24  # positions, the start and the end token among them
+CONTINUED = "##"
+SPECIAL = ("<start>", "<end>")
+LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
+
+
+class UnreadableText(ValueError):
+    """A text with nothing in it that the tokenizer can read."""
+
+
+def words_of(text: str) -> list[str]:
+    """Lower-case words of a-z and 0-9. Accents go, a symbol or emoji becomes its Unicode name, all else separates.
+
+    >>> words_of("Café-crème 🔥")
+    ['cafe', 'creme', 'fire']
+    """
+    spelled = []
+    for mark in unicodedata.normalize("NFKD", text).casefold():
+        if mark in LETTERS:
+            spelled.append(mark)
+        elif unicodedata.category(mark) == "So":
+            spelled.append(f" {unicodedata.name(mark, '').casefold().replace('-', ' ')} ")
+        elif not unicodedata.combining(mark) and mark not in "'’":
+            name = unicodedata.name(mark, "").split()
+            # Letters such as o with stroke do not decompose, but are named after the plain letter.
+            spelled.append(name[3].lower() if name[:3] == ["LATIN", "SMALL", "LETTER"] and len(name[3:4] and name[3]) == 1 else " ")
+    return "".join(spelled).split()
+
+
+class Tokenizer:
+    """Greedy longest-match tokens. `tokens` lists the vocabulary: SPECIAL first, and every letter and digit in both forms."""
+
+    def __init__(self, tokens: Sequence[str]):
+        self.tokens = tuple(tokens)
+        self.ids = {token: index for index, token in enumerate(self.tokens)}
+        if self.tokens[:2] != SPECIAL or len(self.ids) != len(self.tokens):
+            raise ValueError(f"the token list has to start with {SPECIAL} and to name each token once")
+        lacking = [form for letter in LETTERS for form in (letter, CONTINUED + letter) if form not in self.ids]
+        if lacking:
+            raise ValueError(f"the token list lacks {lacking}: every letter and digit is needed, so that any word can be spelled")
+        self.longest = max(map(len, self.tokens))
+
+    def pieces(self, word: str, limit: int = CONTEXT - 2, start: str = "") -> list[int]:
+        """Ids of one word from `words_of`, at most `limit` of them; `start` = CONTINUED for the rest of a word."""
+        ids: list[int] = []
+        position = 0
+        while position < len(word) and len(ids) < limit:
+            prefix = CONTINUED if position else start
+            for end in range(min(len(word), position + self.longest), position, -1):
+                found = self.ids.get(prefix + word[position:end])
+                if found is not None:
+                    ids.append(found)
+                    position = end
+                    break
+        return ids
+
+    def __call__(self, text: str) -> list[int]:
+        """Start, pieces, end: at most CONTEXT ids. A longer text ends with the last word that fits whole.
+
+        Raises UnreadableText when the text has no letter (Latin alphabet), digit or named symbol.
+        """
+        words = words_of(text)
+        if not words:
+            raise UnreadableText(f"text {text[:60]!r} has no word: write at least one letter (Latin alphabet), digit or emoji")
+        ids = self.pieces(words[0])
+        for word in words[1:]:
+            more = self.pieces(word, CONTEXT)
+            if len(ids) + len(more) > CONTEXT - 2:
+                break
+            ids += more
+        return [0, *ids, 1]
+
+
+class TextEmbeddings(nn.Module):
+    def __init__(self, tokens: int, width: int):
+        super().__init__()
+        self.token_embedding = nn.Embedding(tokens, width)
+        self.position_embedding = nn.Embedding(CONTEXT, width)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return self.token_embedding(ids) + self.position_embedding.weight[: ids.shape[1]]
+
+
+class TextModel(nn.Module):
+    def __init__(self, tokens: int, width: int, layers: int, heads: int, hidden: int):
+        super().__init__()
+        self.embeddings = TextEmbeddings(tokens, width)
+        self.encoder = Encoder(layers, width, heads, hidden)
+        self.final_layer_norm = nn.LayerNorm(width)
+
+
+class PocketText(nn.Module):
+    """Text to `Embedding`; parameter names are those of CLIP's text tower."""
+
+    def __init__(self, tokens: Sequence[str], width: int = 256, layers: int = 3, heads: int = 4, hidden: int = 512, projection: int = 768):
+        super().__init__()
+        self.tokenizer = Tokenizer(tokens)
+        self.middle = (layers + 1) // 2
+        self.text_model = TextModel(len(self.tokenizer.tokens), width, layers, heads, hidden)
+        self.text_projection = nn.Linear(width, projection, bias=False)
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> PocketText:
+        """The tower of a weights file, in float32. `metadata`: "tokens" (one a line) and "heads".
+
+        Raises ValueError when either is missing, KeyError or RuntimeError (torch's own) when tensors do not fit.
+        """
+        if lacking := {"tokens", "heads"} - set(metadata or ()):
+            raise ValueError(f"text weights without {sorted(lacking)} in their metadata: take a file that recipe/train_text.py wrote")
+        layers = sum(name.endswith("mlp.fc1.bias") for name in tensors)
+        projection, width = tensors["text_projection.weight"].shape
+        hidden = len(tensors["text_model.encoder.layers.0.mlp.fc1.bias"])
+        with torch.device("meta"):
+            tower = cls(metadata["tokens"].split("\n"), width, layers, int(metadata["heads"]), hidden, projection)
+        tower.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, assign=True)
+        return tower.eval()
+
+    def encode(self, ids: Tensor, ends: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Ids [B, L] padded after the end token, and where each end token lies [B].
+
+        Returns (pooled [B, D], middle states [B, L, W], projected states [B, L, D]), first and last L2-normalised.
+        Attention is causal, so that what stands after the end token cannot be seen from it.
+        """
+        model = self.text_model
+        states = model.encoder(model.embeddings(ids), causal=True)
+        projected = F.normalize(self.text_projection(model.final_layer_norm(states[-1])).float(), dim=-1)
+        return projected[torch.arange(len(ids), device=ids.device), ends], states[self.middle], projected
+
+    def forward(self, texts: Sequence[str]) -> Embedding:
+        """Embed B phrases; at most 22 tokens of each are read (longer text is cut after a whole word).
+
+        `tokens` and `dense` hold the word tokens, without start and end. N is the longest phrase of the batch:
+        shorter ones go round their own tokens again, so that no row needs a mask.
+        Raises UnreadableText, naming the text, and ValueError for a bare string or no text at all.
+        """
+        if isinstance(texts, str) or not texts:
+            raise ValueError(f"texts is {texts!r}: give a list with at least one phrase")
+        rows = [self.tokenizer(text) for text in texts]
+        device = self.text_projection.weight.device
+        ids = nn.utils.rnn.pad_sequence([torch.tensor(row) for row in rows], batch_first=True, padding_value=1).to(device)
+        ends = torch.tensor([len(row) - 1 for row in rows], device=device)
+        pooled, middle, projected = self.encode(ids, ends)
+        count = ids.shape[1] - 2
+        turn = 1 + torch.arange(count, device=device) % (ends - 1)[:, None]
+        row = torch.arange(len(rows), device=device)[:, None]
+        return Embedding(pooled, middle[row, turn], projected[row, turn], (count,), "text")

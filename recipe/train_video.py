@@ -1,0 +1,133 @@
+"""Trains the clip tower's temporal attention on top of the finished picture tower: names, motion words, both together.
+
+    python -m recipe.train_video --data DIR --minutes 18
+
+Every other weight stays the picture tower's, so only the temporal tensors are stored.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from concept_algebra.ops.encoders.pocket_vision import normalise, tower
+
+from .clips import FRAMES, MOTIONS, motion
+from .loop import train
+from .names import Names, clean, hits, matching_loss
+from .pictures import Pictures, backgrounds, flatten, jitter
+from .text import anchor
+from .train_image import SHARES
+
+TOLD_APART = ("rising", "falling", "spinning", "flickering")
+ANIMATED = 0.25  # share of a batch that is a drawn animation, named by its label alone
+
+
+class Learner(nn.Module):
+    def __init__(self, picture: dict[str, Tensor]):
+        super().__init__()
+        self.tower = tower(FRAMES).to(memory_format=torch.channels_last)
+        missing, unexpected = self.tower.load_state_dict(picture, strict=False)
+        if unexpected or not all("temporal" in k for k in missing):
+            raise ValueError(f"the picture tower does not fit: left over {unexpected}, missing {missing}")
+        for name, p in self.tower.named_parameters():
+            p.requires_grad_("temporal" in name)
+            if "temporal_attn.out_proj" in name:
+                nn.init.zeros_(p)
+        self.scale = nn.Parameter(torch.tensor(3.4))
+
+
+def clips_of(pictures: Pictures, rows: np.ndarray, kinds: list[str], side: int, rng: torch.Generator) -> Tensor:
+    """Premultiplied RGBA clips [B, T, 4, side, side] of stills in motion."""
+    return motion(pictures.cut_outs(rows, side), kinds, rng)
+
+
+def show(clips: Tensor, ground: Tensor) -> Tensor:
+    """Clips over one background each, as the tower takes them: [B * T, 3, side, side]."""
+    return flatten(clips.flatten(0, 1), ground.repeat_interleave(FRAMES, 0))
+
+
+def embed(model: nn.Module, frames: Tensor) -> Tensor:
+    with torch.autocast("cpu", torch.bfloat16):
+        return model(normalise(frames).contiguous(memory_format=torch.channels_last))[0]
+
+
+def held_out_figures(model: nn.Module, pictures: Pictures, count: int) -> dict[str, float]:
+    """On the unseen style in motion: the name among all trained concepts, the motion word among four."""
+    rng = torch.Generator().manual_seed(99)
+    rows = pictures.unseen_style[:: max(1, len(pictures.unseen_style) // count)]
+    labels = list(dict.fromkeys(clean(r["label"]) for r in pictures.rows if r["style"] not in SHARES and not r["unseen"]))
+    table, words = (torch.from_numpy(np.asarray(anchor(list(x)), np.float32)) for x in (labels, TOLD_APART))
+    kinds = [TOLD_APART[i % 4] for i in range(len(rows))]
+    pooled = []
+    for part in range(0, len(rows), 16):
+        clips = clips_of(pictures, rows[part : part + 16], kinds[part : part + 16], 128, rng)
+        pooled.append(embed(model, show(clips, torch.ones(len(clips), 3, 128, 128))))
+    pooled = torch.cat(pooled)
+    truth = torch.tensor([labels.index(clean(pictures.rows[i]["label"])) for i in rows])
+    moves = torch.tensor([TOLD_APART.index(k) for k in kinds])
+    return {"video_top1": hits(pooled, table, truth, 1), "video_top5": hits(pooled, table, truth, 5), "motion_accuracy": hits(pooled, words, moves, 1)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=Path("recipe-data"))
+    parser.add_argument("--runs", type=Path, default=Path("recipe-data/run"))
+    parser.add_argument("--minutes", type=float, default=18)
+    parser.add_argument("--threads", type=int, default=1)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(0)
+    rng = torch.Generator().manual_seed(0)
+    pictures = Pictures(args.data)
+    stills = pictures.trained[~np.isin(pictures.style[pictures.trained], list(SHARES))]
+    animations = np.load(args.data / "ready" / "clips.npy", mmap_mode="r")
+    animated = json.loads((args.data / "ready" / "clips.json").read_text())
+    usable = [i for i, r in enumerate(animated) if not r["unseen"]]
+    names = Names(pictures.rows + animated, anchor, extra=MOTIONS)
+    anchor([f"{label} {m}" for label in dict.fromkeys(names.labels[i] for i in stills) for m in MOTIONS if m != "still"])
+    offset = len(pictures.rows)
+    moves = [m for m in MOTIONS if m != "still"]
+    model = Learner(torch.load(args.runs / "image" / "final.pt", weights_only=True))
+
+    def step(index: int, progress: float) -> Tensor:
+        model.train()
+        model.tower.vision_model.embeddings.patch_embedding.eval()
+        size, side = (24, 64) if progress < 0.7 else (8, 128)
+        drawn = max(1, round(ANIMATED * size))
+        rows = stills[torch.randint(len(stills), (size - drawn,), generator=rng).numpy()]
+        kinds = [MOTIONS[int(k)] for k in torch.randint(len(MOTIONS), (len(rows),), generator=rng)]
+        moved = clips_of(pictures, rows, kinds, side, rng)
+        picks = [usable[int(i)] for i in torch.randint(len(usable), (drawn,), generator=rng)]
+        played = torch.from_numpy(np.stack([animations[i] for i in picks])).permute(0, 1, 4, 2, 3).float() / 255
+        played[:, :, :3] *= played[:, :, 3:]
+        if side < 128:
+            played = torch.nn.functional.avg_pool2d(played.flatten(0, 1), 128 // side).unflatten(0, (-1, FRAMES))
+        frames = show(torch.cat([moved, played]), backgrounds(size, side, rng, white=0.5))
+        target = names.targets(np.concatenate([rows, [offset + i for i in picks]]))
+        # every motion of every picture stands among the candidates, so that the word has to be earned
+        phrases = [f"{names.labels[r]} {m}" for r in rows for m in moves]
+        extra = torch.zeros(size, len(phrases))
+        for i, kind in enumerate(kinds):
+            target[i, names.index[kind]] += 1.0
+            if kind != "still":
+                extra[i, i * len(moves) + moves.index(kind)] = 2.0
+        target = torch.cat([target, extra], 1)
+        target = target / target.sum(1, keepdim=True)
+        table = torch.cat([names.table, torch.from_numpy(np.asarray(names.anchor(phrases), np.float32))])
+        with torch.autocast("cpu", torch.bfloat16):
+            pooled, _, _, _ = model.tower(normalise(jitter(frames, rng)).contiguous(memory_format=torch.channels_last))
+        return matching_loss(pooled, model.scale, table, target)
+
+    mean = train(model, step, args.runs / "video", args.minutes, lr=2e-3, evaluate=lambda m: held_out_figures(m.tower, pictures, 128), evaluate_every=5)
+    torch.save({k: v for k, v in mean.tower.state_dict().items() if "temporal" in k}, args.runs / "video" / "final.pt")
+    print(held_out_figures(mean.tower, pictures, 500))
+
+
+if __name__ == "__main__":
+    main()
