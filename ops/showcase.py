@@ -117,9 +117,9 @@ def write_gallery(out: str | os.PathLike) -> Path:
 
 def slug(expression: str) -> str:
     """A folder's name for an expression: readable, and different for different expressions."""
-    spelt = re.sub(r"(?<=\s)\+(?=\s)", " plus ", re.sub(r"(?<=\s)-(?=\s)", " minus ", expression))
+    spelt = expression.replace(" + ", " plus ").replace(" - ", " minus ")
     name = "-".join(re.findall(r"[\w.]+", spelt.lower())).strip(".-")[:60]
-    plain = re.fullmatch(r"[a-z0-9 +-]+", expression) and "--" not in expression
+    plain = re.fullmatch(r"[a-z0-9]+(( [+-])? [a-z0-9]+)*", expression) and not re.search("plus|minus", expression)
     return name if plain and len(name) < 60 else f"{name or 'concept'}-{hashlib.sha256(expression.encode()).hexdigest()[:6]}"
 
 
