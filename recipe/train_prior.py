@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from concept_algebra.ops.generators.autoencoder import Autoencoder
 from concept_algebra.ops.generators.flow import flow_matching_loss
 from concept_algebra.ops.generators.pocket_vision import FRAMES, autoencoder, prior
+from concept_algebra.ops.pocket.motion import MOTIONS, motion
 
-from .clips import MOTIONS, motion
 from .loop import train
 from .names import clean
 from .pictures import COLOURS, Pictures, backgrounds, flatten, place, tint

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from concept_algebra.ops.encoders.pocket_vision import normalise, tower
+from concept_algebra.ops.pocket.motion import FRAMES, MOTIONS, motion
 
-from .clips import FRAMES, MOTIONS, motion
 from .loop import train
 from .names import Names, clean, hits, matching_loss
 from .pictures import Pictures, backgrounds, flatten, jitter

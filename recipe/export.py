@@ -1,0 +1,88 @@
+"""Writes what ships from the training runs: half-precision safetensors, and the clouds of every modality.
+
+    python -m recipe.export --data DIR
+
+A run that has not finished is taken as it stands (its averaged weights).
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from concept_algebra.ops.atomic import write_bytes
+from concept_algebra.ops.encoders import pocket_vision
+from concept_algebra.ops.pocket.motion import FRAMES, MOTIONS, motion
+from concept_algebra.ops.pocket.store import FOLDER, fill, read
+
+from .pictures import Pictures, flatten
+from .text import anchor
+
+
+def weights(run: Path, prefix: str = "") -> dict[str, Tensor]:
+    """The final weights of a run, or the averaged ones of its last checkpoint."""
+    if (run / "final.pt").exists():
+        return torch.load(run / "final.pt", weights_only=True)
+    mean = torch.load(run / "state.pt", weights_only=True)["mean"]
+    return {k.removeprefix(prefix): v for k, v in mean.items() if k.startswith(prefix)}
+
+
+def ship(name: str, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
+    half = {k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in tensors.items()}
+    data = save(half, metadata)
+    write_bytes(FOLDER / f"{name}.safetensors", data)
+    print(f"{name}: {len(data) / 1e6:.1f} MB, {sum(v.numel() for v in half.values()) / 1e6:.2f} M")
+
+
+def cloud(pooled: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean [D] of unit embeddings and the mean length of what is left without it."""
+    mean = pooled.mean(0)
+    return mean, (pooled - mean).norm(dim=1).mean()
+
+
+@torch.no_grad()
+def clouds(pictures: Pictures, words: list[str]) -> dict[str, Tensor]:
+    """Means and radii: text over the vocabulary, pictures and clips over trained pictures on white."""
+    image = fill(pocket_vision.tower(), read("image")[0], "image")
+    rows = np.random.default_rng(0).permutation(pictures.trained)[:2048]
+    pooled = torch.cat([image(pocket_vision.normalise(pictures.plain(part, 128)))[0] for part in np.array_split(rows, 32)])
+    found = {"text": cloud(torch.from_numpy(np.asarray(anchor(words), np.float32))), "image": cloud(pooled)}
+    if (FOLDER / "video.safetensors").exists():
+        video = fill(pocket_vision.tower(FRAMES), {**read("image")[0], **read("video")[0]}, "video")
+        rng = torch.Generator().manual_seed(0)
+        pooled = []
+        for part in np.array_split(rows[:512], 32):
+            kinds = [MOTIONS[int(k)] for k in torch.randint(len(MOTIONS), (len(part),), generator=rng)]
+            clips = motion(pictures.cut_outs(part, 128), kinds, rng).flatten(0, 1)
+            pooled.append(video(pocket_vision.normalise(flatten(clips, torch.ones(len(clips), 3, 128, 128))))[0])
+        found["video"] = cloud(torch.cat(pooled))
+    return {f"{what}.{modality}": value for modality, pair in found.items() for what, value in zip(("mean", "radius"), pair)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=Path("recipe-data"))
+    parser.add_argument("--runs", type=Path, default=Path("recipe-data/run"))
+    args = parser.parse_args()
+    runs = args.runs
+    ship("autoencoder", weights(runs / "autoencoder"))
+    ship("image", weights(runs / "image", "tower."))
+    ship("image_prior", weights(runs / "image_prior"))
+    if (runs / "judge").exists():
+        ship("judge", weights(runs / "judge"), {"classes": (runs / "judge" / "classes.json").read_text()})
+    for name, run, prefix in (("video", "video", "tower."), ("video_prior", "video_prior", "")):
+        if (runs / run).exists():
+            ship(name, {k: v for k, v in weights(runs / run, prefix).items() if "temporal" in k})
+    words = (FOLDER.parent / "vocabulary.txt").read_text("utf-8").split("\n")
+    # the sound cloud is recipe.train_audio's, which has the sounds at hand
+    kept = {k: v for k, v in read("space")[0].items() if k.endswith(".audio")} if (FOLDER / "space.safetensors").exists() else {}
+    ship("space", {**kept, **clouds(Pictures(args.data), [w for w in words if w])})
+
+
+if __name__ == "__main__":
+    main()
