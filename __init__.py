@@ -2,3 +2,10 @@
 
 ComfyUI loads this file from ``custom_nodes``, so nothing heavy is imported here.
 """
+
+
+async def comfy_entrypoint():
+    """What ComfyUI asks for when it loads the folder: the pack's extension."""
+    from .nodes import ConceptAlgebra
+
+    return ConceptAlgebra()

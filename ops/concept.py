@@ -169,6 +169,15 @@ class Concept:
         """The unit embedding [D] a medium of `modality` has when it lies in this concept's direction."""
         return self.space.place(self.direction, modality)
 
+    def called(self, expression: Written) -> Concept:
+        """The same leaf under another name, for a file whose path is not what the expression should keep.
+
+        ValueError for a concept that is not a single leaf.
+        """
+        if len(self.operands) != 1:
+            raise ValueError(f"'{self}' has {len(self.operands)} operands, only a single leaf can be renamed")
+        return replace(self, operands=(replace(self.operands[0], written=expression.text),), expression=expression)
+
     def __add__(self, other: Concept) -> Concept:
         if not isinstance(other, Concept):
             return NotImplemented

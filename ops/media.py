@@ -41,19 +41,20 @@ def read_image(path: str | os.PathLike) -> Tensor:
 
     path = _existing(path)
     try:
-        with warnings.catch_warnings(), Image.open(path) as image:
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            image.draft("RGB", (PICTURE_SIDE, PICTURE_SIDE))
-            image = ImageOps.exif_transpose(image)
-            if image.mode == "F":
-                raise MediaError(f"{path} has floating-point pixels, expected 8 or 16 bits a channel")
-            if image.mode.startswith("I"):
-                grey = Image.fromarray(np.clip(np.asarray(image, np.float32) / 65535, 0, 1) * 255)
-                return _pixels(_shrunk(grey)).expand(-1, 3, -1, -1).clone()
-            if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-                image = image.convert("RGBA")
-                image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-            return _pixels(_shrunk(image.convert("RGB")))
+            with Image.open(path) as file:
+                file.draft("RGB", (PICTURE_SIDE, PICTURE_SIDE))
+                image = ImageOps.exif_transpose(file)
+        if image.mode == "F":
+            raise MediaError(f"{path} has floating-point pixels, expected 8 or 16 bits a channel")
+        if image.mode.startswith("I"):
+            grey = Image.fromarray(np.clip(np.asarray(image, np.float32) / 65535, 0, 1) * 255)
+            return _pixels(_shrunk(grey)).expand(-1, 3, -1, -1).clone()
+        if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+            image = image.convert("RGBA")
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        return _pixels(_shrunk(image.convert("RGB")))
     except UnidentifiedImageError:
         raise MediaError(f"{path} is not a picture in a known format (PNG, JPEG, WebP, GIF, TIFF, BMP)") from None
     except Image.DecompressionBombError:
