@@ -1,0 +1,175 @@
+"""The `concept-algebra` command: the pack's work without ComfyUI."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import pkgutil
+import sys
+from collections.abc import Sequence
+from contextlib import contextmanager
+
+MODALITIES = ("text", "image", "audio", "video")
+BAD_INPUT, INTERRUPTED = 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit code: 0, 2 for bad input, a full disk or broken numbers, 130 for Ctrl-C."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except KeyboardInterrupt:
+        print("concept-algebra: interrupted, nothing half-written", file=sys.stderr)
+        return INTERRUPTED
+    except (ValueError, OSError, ArithmeticError, ModuleNotFoundError) as error:
+        print(f"concept-algebra: {' '.join(str(error).split())}", file=sys.stderr)
+        return BAD_INPUT
+    return 0
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, except that a mistake is answered in one line."""
+
+    def error(self, message: str) -> None:
+        self.exit(BAD_INPUT, f"{self.prog}: {message}\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="concept-algebra", description="Arithmetic on concepts, rendered.")
+    parser.add_argument("--version", action=_Version, help="print versions and exit")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    shown = commands.add_parser("showcase", help="render targets in every modality, honest beside natural")
+    shown.add_argument("targets", nargs="+", metavar="TARGET", help="""an expression: 'fire + water', 'image("cat.jpg") - 0.5 * fur'""")
+    shown.add_argument("--out", default="showcase", metavar="DIR", help="where a folder per target goes (default: %(default)s)")
+    shown.add_argument("--seed", type=_whole(0), default=0, metavar="N", help="of all randomness (default: %(default)s)")
+    shown.add_argument("--steps", type=_whole(1), metavar="N", help="optimisation steps of every render")
+    shown.add_argument("--modality", action="append", type=_modalities, metavar="NAMES", help=f"of {', '.join(MODALITIES)}; comma-separated, may be repeated (default: all)")
+    shown.add_argument("--quick", action="store_true", help="a first look within a minute")
+    shown.add_argument("--device", default="cpu", metavar="NAME", help="cpu, cuda or mps (default: %(default)s)")
+    shown.set_defaults(run=_showcase)
+
+    bench = commands.add_parser("bench", help="measure; the last line is one JSON object with the figures")
+    bench.add_argument("name", metavar="NAME", help="a module of benchmarks/")
+    bench.add_argument("--quick", action="store_true", help="a smaller sample, within 50 seconds on two cores")
+    bench.set_defaults(run=_bench)
+    return parser
+
+
+class _Version(argparse.Action):
+    def __init__(self, *arguments, **more):
+        super().__init__(*arguments, nargs=0, **more)
+
+    def __call__(self, parser, *_):
+        from .ops.showcase import versions
+
+        parser.exit(message="\n".join(f"{name} {value}" for name, value in versions().items()) + "\n")
+
+
+def _whole(least: int):
+    def read(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            number = least - 1
+        if not least <= number < 2**63:
+            raise argparse.ArgumentTypeError(f"a whole number from {least} up was expected, not '{text}'")
+        return number
+
+    return read
+
+
+def _modalities(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",")]
+    for name in names:
+        if name not in MODALITIES:
+            raise argparse.ArgumentTypeError(f"'{name}' is not one of {', '.join(MODALITIES)}")
+    return names
+
+
+def _showcase(options: argparse.Namespace) -> None:
+    import torch
+
+    from .ops.encoders import pocket as encoders
+    from .ops.expression import evaluate
+    from .ops.generators import pocket as generators
+    from .ops.showcase import showcase, write_gallery
+
+    device = _device(options.device, torch)
+    wanted = [name for name in MODALITIES if not options.modality or any(name in names for names in options.modality)]
+    _writable(options.out)
+    encoder = encoders.load(device)
+    # Every target is read before the first is rendered: a typo in the last should not cost ten minutes.
+    concepts = [evaluate(target, encoder) for target in options.targets]
+    for concept in concepts:
+        concept.direction
+    renderers = {name: generators.load(name, device) for name in wanted if name != "text"}
+    for concept in concepts:
+        with _bars(str(concept)) as watch:
+            folder = showcase(
+                concept, options.out, encoder, renderers,
+                text="text" in wanted, seed=options.seed, quick=options.quick, steps=options.steps, watch=watch,
+            )  # fmt: skip
+        print(folder / "index.html")
+    print(write_gallery(options.out))
+
+
+def _device(name: str, torch):
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError):
+        raise ValueError(f"device '{name}' is not available here; 'cpu' always is") from None
+    return device
+
+
+def _writable(out: str) -> None:
+    """Fail before the rendering, not after it, when nothing can be written at `out`."""
+    import os
+    from pathlib import Path
+
+    nearest = next(path for path in (Path(out).absolute(), *Path(out).absolute().parents) if path.exists())
+    if not nearest.is_dir():
+        raise NotADirectoryError(f"--out {out}: {nearest} is not a folder")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise PermissionError(f"--out {out}: {nearest} cannot be written to")
+
+
+@contextmanager
+def _bars(title: str):
+    """A progress bar a render, one after the other, with the cosine and the words being read."""
+    from tqdm import tqdm
+
+    bars = {}
+
+    def watch(modality, track, step):
+        bar = bars.get((modality, track))
+        if bar is None:
+            bar = bars[modality, track] = tqdm(total=step.total, desc=f"{title} | {modality} {track}", unit="step", leave=True)
+        bar.update()
+        if step.reading:
+            bar.set_postfix_str(f"cosine {step.metrics['cosine']:.2f}, reads {', '.join(word for word, _ in step.reading[:3])}")
+
+    try:
+        yield watch
+    finally:
+        for bar in bars.values():
+            bar.close()
+
+
+def _bench(options: argparse.Namespace) -> None:
+    from . import benchmarks
+
+    known = sorted(module.name for module in pkgutil.iter_modules(benchmarks.__path__))
+    if options.name not in known:
+        raise ValueError(f"no benchmark '{options.name}'; there are: {', '.join(known) or 'none'}")
+    rows, figures = importlib.import_module(f"{benchmarks.__name__}.{options.name}").run(options.quick)
+    widths = [max(len(str(cell)) for cell in column) for column in zip(*rows)]
+    for row in rows:
+        print("  ".join(f"{cell!s:<{width}}" for cell, width in zip(row, widths)).rstrip())
+    print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,25 @@
+"""The settings of the two tracks, per modality: a full render and a quick first look."""
+
+from __future__ import annotations
+
+from .optimise import Schedule
+from .render import Settings, Track
+from .space import Modality
+
+# (steps, looks at the media per step) of a full and of a quick render: what two CPU cores do in
+# ten minutes and in one for all modalities together.
+_FULL = {"image": (300, 8), "audio": (300, 6), "video": (150, 4)}
+_QUICK = {"image": (60, 6), "audio": (60, 4), "video": (30, 2)}
+_LEVELS = 50
+
+
+def settings(modality: Modality, track: Track, quick: bool = False, steps: int | None = None) -> Settings:
+    """The settings of one render; `steps` overrides the usual number. ValueError if it is below 1."""
+    usual, crops = (_QUICK if quick else _FULL)[modality]
+    steps = usual if steps is None else steps
+    look_every = max(1, -(-steps // 8))
+    if track == "honest":
+        schedule = Schedule(steps, lr=0.1, final_lr=0.005, look_every=look_every)
+        return Settings(schedule, levels=0, crops=crops, patch_weight=0.5)
+    schedule = Schedule(steps, lr=0.05, final_lr=0.02, warmup=0, look_every=look_every)
+    return Settings(schedule, levels=_LEVELS, crops=crops, patch_weight=0.5)

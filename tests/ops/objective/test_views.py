@@ -1,0 +1,145 @@
+"""Looks: what they keep, what they draw, and their gradients by finite differences."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from concept_algebra.ops.objective.alignment import alignment
+from concept_algebra.ops.objective.value import Measure, Moment, Objective
+from concept_algebra.ops.objective.views import audio_views, image_views, video_views, views
+
+GLIMPSES = {"image": image_views, "video": video_views, "audio": audio_views}
+SHAPES = {"image": (2, 3, 12, 10), "video": (2, 3, 3, 12, 10), "audio": (2, 1, 64)}
+
+
+def moment(progress=0.5, seed=0):
+    return Moment(progress, torch.Generator("cpu").manual_seed(seed))
+
+
+def media(modality, dtype=torch.float32):
+    return torch.rand(SHAPES[modality], generator=torch.Generator("cpu").manual_seed(1)).to(dtype)
+
+
+@pytest.mark.parametrize("modality", GLIMPSES)
+def test_gradient_is_that_of_finite_differences(modality):
+    small = {"image": (1, 3, 5, 4), "video": (1, 2, 3, 4, 4), "audio": (1, 1, 16)}[modality]
+    x = torch.rand(small, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x: GLIMPSES[modality](x, moment(), 3), x)
+
+
+@pytest.mark.parametrize("modality", GLIMPSES)
+def test_looks_keep_shape_and_type_and_follow_the_seed(modality):
+    x = media(modality)
+    first, again, other = (GLIMPSES[modality](x, moment(seed=seed), 5) for seed in (3, 3, 4))
+    assert first.shape == (5, *x.shape) and first.dtype == x.dtype
+    assert torch.equal(first, again) and not torch.equal(first, other)
+
+
+def quiet(x, glimpse, count, progress, seed=0):
+    """The looks without their noise: noise is added, so the same draws on two media differ by their looks alone."""
+    return glimpse(x, moment(progress, seed), count) - glimpse(torch.zeros_like(x), moment(progress, seed), count)
+
+
+def test_every_fourth_framing_of_a_picture_is_whole():
+    x = media("image")
+    looks = quiet(x, image_views, 8, 0.0)
+    for index, look in enumerate(looks):
+        whole = any(torch.allclose(look, framed, atol=1e-5) for framed in (x, x.flip(-1)))
+        assert whole == (index % 4 == 3)
+
+
+def test_framings_magnify_inside_the_frame():
+    # A ramp stays a ramp: its slope says how far a look goes in, its ends that it never leaves the frame.
+    ramp = torch.linspace(0, 1, 65).expand(1, 3, 33, 65)
+    sides = {}
+    for progress, (low, high) in {0.0: (0.35, 1.0), 1.0: (0.15, 0.6)}.items():
+        looks = quiet(ramp, image_views, 64, progress)[:, 0, 0, 0]
+        assert -1e-5 <= float(looks.min()) and float(looks.max()) <= 1 + 1e-5
+        sides[progress] = torch.cat([(looks[i] - looks[i, :1]).abs()[-1:] for i in range(64) if i % 4 != 3])
+        assert low - 1e-4 <= float(sides[progress].min()) and float(sides[progress].max()) <= high + 1e-4
+    assert float(sides[1.0].mean()) < float(sides[0.0].mean())
+
+
+def test_about_half_of_a_pictures_looks_are_flipped_and_none_of_a_clips():
+    ramp = torch.linspace(0, 1, 9).expand(1, 3, 9, 9)
+    falling = (quiet(ramp, image_views, 100, 0.0)[:, 0, 0, 0].diff(dim=-1)[:, 0] < 0).float().mean()
+    assert 0.3 < float(falling) < 0.7
+    frames = quiet(ramp[:, None].expand(1, 2, 3, 9, 9), video_views, 100, 0.0)[:, 0, 0, 0, 0]
+    assert bool((frames.diff(dim=-1) > -1e-6).all())
+
+
+def test_a_clip_is_framed_once_for_all_its_frames():
+    still = media("image")[:, None].expand(2, 4, 3, 12, 10)
+    looks = quiet(still, video_views, 5, 0.5)
+    assert torch.allclose(looks, looks[:, :, :1].expand_as(looks), atol=1e-6)
+
+
+def test_sounds_are_shifted_and_scaled():
+    length = 400
+    click = torch.zeros(1, 1, length)
+    click[..., 200] = 1.0
+    for look in quiet(click, audio_views, 20, 0.0)[:, 0, 0]:
+        place = int(look.abs().argmax())
+        assert abs(place - 200) <= 100
+        assert 0.7 < float(look[place]) < 1.42
+        assert int((look.abs() > 1e-6).sum()) == 1
+
+
+@pytest.mark.parametrize("modality, early, late", [("image", 0.1, 0.02), ("video", 0.1, 0.02), ("audio", 0.01, 0.002)])
+def test_noise_decays(modality, early, late):
+    silence = torch.zeros(SHAPES[modality])
+    for progress, deviation in ((0.0, early), (1.0, late)):
+        assert float(GLIMPSES[modality](silence, moment(progress), 64).std()) == pytest.approx(deviation, rel=0.05)
+
+
+def mean_of(name="brightness"):
+    def measure(embedding, moment):
+        value = embedding.pooled.mean(1)
+        return Measure(value, {name: value.detach()})
+
+    return Objective(name, measure)
+
+
+def spy(seen):
+    def encode(x, *rate):
+        seen.append((x, *rate))
+        return SimpleNamespace(pooled=x.flatten(1))
+
+    return SimpleNamespace(image=encode, audio=encode, video=encode)
+
+
+@pytest.mark.parametrize("modality, rate", [("image", ()), ("audio", (16000,)), ("video", (8.0,))])
+def test_losses_are_averaged_over_looks_and_metrics_are_the_whole_medias(modality, rate):
+    seen = []
+    generator = SimpleNamespace(modality=modality, rate=16000, fps=8.0)
+    x = media(modality)
+    loss, metrics = views(mean_of(), spy(seen), generator, 4)(x, moment())
+    ((looks, *given),) = seen
+    assert tuple(given) == rate
+    assert torch.equal(looks[:2], x)
+    assert torch.allclose(loss, looks.flatten(1).mean(1).view(4, 2).mean(0))
+    assert torch.allclose(metrics["brightness"], x.flatten(1).mean(1))
+
+
+def test_one_view_is_the_media_itself():
+    seen = []
+    x = media("image")
+    views(mean_of(), spy(seen), SimpleNamespace(modality="image"), 1)(x, moment())
+    assert torch.equal(seen[0][0], x)
+
+
+def test_no_views_are_refused():
+    with pytest.raises(ValueError, match="views"):
+        views(mean_of(), spy([]), SimpleNamespace(modality="image"), 0)
+
+
+def test_alignment_logs_the_cosine_and_never_optimises_it_alone(encoder):
+    direction = encoder.space.word_directions[0]
+    generator = SimpleNamespace(modality="image")
+    objective = alignment(direction, encoder, generator, crops=4, patch_weight=0.5, seed=0)
+    loss, metrics = objective(media("image"), moment())
+    assert set(metrics) == {"cosine", "patches"}
+    pooled_only = alignment(direction, encoder, generator, crops=4, patch_weight=0.0, seed=0)(media("image"), moment())
+    assert torch.equal(pooled_only.metrics["cosine"], metrics["cosine"])
+    assert not torch.allclose(pooled_only.loss, loss)

@@ -1,0 +1,97 @@
+"""The Gaussian oracle: with an exact denoiser, a prior alone must end on the data's own law."""
+
+import pytest
+import torch
+from toys import GaussianGenerator
+
+from concept_algebra.ops.priors.flair import Flair
+from concept_algebra.ops.priors.none import NoPrior
+from concept_algebra.ops.priors.protocol import Prior
+
+SIZE = 16384
+
+
+def swept(generator, scale, steps=100, levels=50):
+    rng = torch.Generator("cpu").manual_seed(3)
+    z = scale * generator.start(1, 5)
+    prior = Flair(generator, levels)
+    prior.begin(z, None, steps, rng)
+    for step in range(steps):
+        if prior.wants(step):
+            z = z + prior.step(z, step).delta
+    return z
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.0, 2.0], ids=["natural", "zero", "double"])
+def test_ends_at_natural_norm_from_any_start(scale):
+    z = swept(GaussianGenerator((SIZE,)), scale)
+    assert float(z.norm() / SIZE**0.5) == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize("mean, deviation", [(2.0, 0.5), (-1.0, 0.2)])
+def test_ends_on_the_datas_own_law(mean, deviation):
+    z = swept(GaussianGenerator((SIZE,), mean, deviation), 1.0, steps=400, levels=400)
+    assert float(z.mean()) == pytest.approx(mean, abs=0.02)
+    assert float(z.std()) == pytest.approx(deviation, rel=0.04)
+
+
+def test_more_levels_come_nearer():
+    few, many = (abs(float(swept(GaussianGenerator((SIZE,)), 1.0, levels, levels).norm() / SIZE**0.5) - 1) for levels in (5, 200))
+    assert many < 0.03 < few
+
+
+def test_one_call_a_level_and_levels_fall():
+    prior = Flair(GaussianGenerator(), 7)
+    z = prior.generator.start(1, 0)
+    prior.begin(z, None, 100, torch.Generator("cpu"))
+    asked = [step for step in range(100) if prior.wants(step)]
+    times = [prior.step(z, step).stats["prior_time"] for step in asked]
+    assert len(asked) == 7 and asked[0] == 0
+    assert times == sorted(times, reverse=True) and times[0] == 1 and times[-1] == pytest.approx(1 / 7)
+
+
+def test_fewer_steps_than_levels_gives_a_level_a_step():
+    prior = Flair(GaussianGenerator(), 50)
+    prior.begin(prior.generator.start(1, 0), None, 6, torch.Generator("cpu"))
+    assert all(prior.wants(step) for step in range(6))
+
+
+def test_taken_up_again_the_run_is_bit_equal():
+    generator = GaussianGenerator()
+
+    def go(prior, z, steps):
+        for step in steps:
+            if prior.wants(step):
+                z = z + prior.step(z, step).delta
+        return z
+
+    rng = torch.Generator("cpu").manual_seed(3)
+    first = Flair(generator, 10)
+    start = generator.start(1, 5)
+    first.begin(start, None, 40, rng)
+    half = go(first, start, range(20))
+    state = first.state_dict()
+    whole = go(first, half, range(20, 40))
+
+    second = Flair(generator, 10)
+    second.begin(torch.zeros_like(start), None, 40, torch.Generator("cpu").manual_seed(99))
+    second.load_state_dict(state)
+    assert torch.equal(go(second, half, range(20, 40)), whole)
+
+
+def test_both_priors_are_priors():
+    assert isinstance(Flair(GaussianGenerator()), Prior)
+    assert isinstance(NoPrior(), Prior)
+
+
+def test_no_prior_never_moves_anything():
+    prior = NoPrior()
+    z = torch.ones(1, 3)
+    prior.begin(z, None, 10, torch.Generator("cpu"))
+    assert not any(prior.wants(step) for step in range(10))
+    assert torch.equal(prior.step(z, 0).delta, torch.zeros(1, 3))
+
+
+def test_no_levels_are_refused():
+    with pytest.raises(ValueError, match="levels"):
+        Flair(GaussianGenerator(), 0)

@@ -1,0 +1,212 @@
+"""A showcase folder: whole or absent, complete, repeatable, and a page that needs no network."""
+
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+import torch
+from toys import ToyClip, ToyPicture, ToySound
+
+from concept_algebra.ops import showcase as module
+from concept_algebra.ops.concept import Concept
+from concept_algebra.ops.media import read_audio, read_image, read_video
+from concept_algebra.ops.showcase import built_aside, picture, showcase, slug, write_gallery
+
+GENERATORS = {"image": ToyPicture((3, 32, 32)), "audio": ToySound(), "video": ToyClip()}
+FILES = {f"{name}-{track}.{suffix}" for name, suffix in (("image", "png"), ("audio", "wav"), ("video", "mp4")) for track in ("honest", "natural")}
+
+
+@pytest.fixture(scope="module")
+def concept(encoder):
+    return Concept.from_text("fire", encoder) + Concept.from_text("water", encoder)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, concept, encoder):
+    return showcase(concept, tmp_path_factory.mktemp("out"), encoder, GENERATORS, steps=5, seed=3)
+
+
+def test_folder_is_complete_and_alone(folder):
+    assert {path.name for path in folder.iterdir()} == FILES | {"phrase.txt", "run.json", "index.html"}
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name] == ["fire-plus-water"]
+
+
+def test_media_can_be_read_back_and_are_what_the_generators_make(folder):
+    for track in ("honest", "natural"):
+        assert read_image(folder / f"image-{track}.png").shape == (1, 3, 32, 32)
+        wave, rate = read_audio(folder / f"audio-{track}.wav")
+        assert wave.shape == (1, 1, 4096) and rate == 16000
+        frames, fps = read_video(folder / f"video-{track}.mp4")
+        assert frames.shape[1] % 4 == 0 and frames.shape[2:] == (3, 16, 16) and fps == pytest.approx(8)
+
+
+def test_run_says_everything(folder):
+    run = json.loads((folder / "run.json").read_text())
+    assert run["expression"] == "fire + water" and run["seed"] == 3 and run["space"] == "small-0"
+    assert run["versions"]["torch"] == torch.__version__
+    assert run["text"]["phrase"] == (folder / "phrase.txt").read_text().strip()
+    assert [(made["modality"], made["track"]) for made in run["renders"]] == [
+        (modality, track) for modality in GENERATORS for track in ("honest", "natural")
+    ]
+    for made in run["renders"]:
+        assert [row["step"] for row in made["metrics"]] == [0, 1, 2, 3, 4]
+        assert all({"loss", "cosine", "patches", "rate", "norm"} <= set(row) for row in made["metrics"])
+        assert made["readings"][-1]["step"] == 4 and made["readings"][0]["words"]
+        assert made["settings"]["schedule"]["steps"] == 5
+        assert (made["track"] == "natural") == (made["settings"]["prior"] == "Flair")
+
+
+def test_tracks_start_from_one_seed_and_part_ways(folder):
+    honest, natural = (read_image(folder / f"image-{track}.png") for track in ("honest", "natural"))
+    assert not torch.equal(honest, natural)
+
+
+def test_same_seed_writes_the_same_files(folder, tmp_path, concept, encoder):
+    again = showcase(concept, tmp_path, encoder, GENERATORS, steps=5, seed=3)
+    for name in FILES | {"phrase.txt"}:
+        assert (again / name).read_bytes() == (folder / name).read_bytes(), name
+
+
+def test_only_what_was_asked_for_is_made(tmp_path, concept, encoder):
+    only = showcase(concept, tmp_path, encoder, {"audio": GENERATORS["audio"]}, text=False, steps=2)
+    assert {path.name for path in only.iterdir()} == {"audio-honest.wav", "audio-natural.wav", "run.json", "index.html"}
+    page = (only / "index.html").read_text()
+    assert "<audio" in page and "<video" not in page and 'class="phrase"' not in page
+
+
+def test_an_earlier_folder_is_replaced_whole(tmp_path, concept, encoder):
+    first = showcase(concept, tmp_path, encoder, {"image": GENERATORS["image"]}, steps=2)
+    (first / "left-over.txt").write_text("old")
+    second = showcase(concept, tmp_path, encoder, {"audio": GENERATORS["audio"]}, steps=2)
+    assert first == second and not (second / "left-over.txt").exists() and not (second / "image-honest.png").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["fire-plus-water"]
+
+
+class Broken(ToyPicture):
+    """Decodes well for a while, then to NaN."""
+
+    def __init__(self):
+        super().__init__((3, 16, 16))
+        self.decoded = 0
+
+    def decode(self, z, fast=False):
+        self.decoded += 1
+        return super().decode(z) * (float("nan") if self.decoded > 3 else 1)
+
+
+@pytest.mark.parametrize("before", [False, True], ids=["nothing there", "an earlier folder there"])
+def test_broken_numbers_leave_nothing_half_written(tmp_path, concept, encoder, before):
+    out = tmp_path / "deep" / "out"
+    if before:
+        showcase(concept, out, encoder, {}, steps=2)
+    with pytest.raises(ArithmeticError, match="not a number at step 3"):
+        showcase(concept, out, encoder, {"image": Broken()}, steps=8)
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()].count("phrase.txt") == before
+    assert not list(tmp_path.rglob(".*"))
+    assert out.exists() == before
+
+
+def test_interruption_while_writing_leaves_the_earlier_folder(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "kept").write_text("kept")
+    with pytest.raises(KeyboardInterrupt):
+        with built_aside(tmp_path / "a") as aside:
+            (aside / "half").write_text("half")
+            raise KeyboardInterrupt
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    assert (tmp_path / "a" / "kept").read_text() == "kept"
+
+
+def test_parents_made_for_a_failed_folder_go_too(tmp_path):
+    with pytest.raises(ValueError):
+        with built_aside(tmp_path / "b" / "c" / "d"):
+            raise ValueError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_zero_concept_is_refused_before_anything_is_made(tmp_path, encoder):
+    fire = Concept.from_text("fire", encoder)
+    with pytest.raises(ValueError, match="zero"):
+        showcase(fire - fire, tmp_path, encoder, GENERATORS, steps=2)
+    assert list(tmp_path.iterdir()) == []
+
+
+class _Page(HTMLParser):
+    VOID = {"meta", "img", "input", "line", "polyline", "br", "link"}
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.links, self.seen = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.seen.append((tag, dict(attributes)))
+        self.links += [value for name, value in attributes if name in ("src", "href", "poster")]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+
+
+def test_page_is_well_formed_and_needs_only_its_folder(folder):
+    text = (folder / "index.html").read_text()
+    page = _Page(text)
+    assert page.open == []
+    for link in page.links:
+        assert link.startswith("data:") or (folder / link).is_file(), link
+    assert FILES <= set(page.links)
+    assert not re.search(r"""(src|href|url)\s*[=(]\s*['"]?(https?:)?//""", text)
+
+
+def test_page_compares_with_a_slider_a_keyboard_can_move(folder):
+    seen = _Page((folder / "index.html").read_text()).seen
+    sliders = [attributes for tag, attributes in seen if tag == "input"]
+    assert len(sliders) == 2 and all(slider["type"] == "range" and slider["aria-label"] for slider in sliders)
+    assert sum(tag == "audio" for tag, _ in seen) == 2
+    assert sum(tag == "polyline" for tag, _ in seen) == 6
+
+
+def test_expression_is_text_on_the_page_whatever_it_holds(tmp_path, encoder):
+    sly = Concept.from_text("<script>alert(1)</script>", encoder)
+    folder = showcase(sly, tmp_path, encoder, {}, steps=1)
+    assert "<script>alert" not in (folder / "index.html").read_text()
+    write_gallery(tmp_path)
+    assert "<script>alert" not in (tmp_path / "index.html").read_text()
+
+
+def test_gallery_links_every_folder(tmp_path, concept, encoder):
+    first = showcase(concept, tmp_path, encoder, {"image": GENERATORS["image"]}, steps=2)
+    second = showcase(Concept.from_text("ghost", encoder), tmp_path, encoder, {}, steps=2)
+    page = _Page(write_gallery(tmp_path).read_text())
+    assert {f"{first.name}/index.html", f"{second.name}/index.html"} <= set(page.links)
+    assert sum(link.startswith("data:image/png") for link in page.links) == 1
+
+
+@pytest.mark.parametrize("expression, name", [("fire + water", "fire-plus-water"), ("king - man + woman", "king-minus-man-plus-woman"), ("sunset", "sunset")])
+def test_slug_reads_like_the_expression(expression, name):
+    assert slug(expression) == name
+
+
+def test_slugs_differ_and_are_safe_names():
+    expressions = ["a + b", "a - b", "(a + b)", "a+b", "0.3 * a", "0.3a", 'image("../../x.png")', 'image("x.png")', "é", "ü", "A", "a", "..", "a " * 100, "b " * 100, "a - -b", "a plus b"]
+    slugs = [slug(expression) for expression in expressions]
+    assert len(set(slugs)) == len(slugs)
+    assert all(re.fullmatch(r"[\w-][\w.-]{0,80}", name) for name in slugs)
+
+
+def test_spectrogram_shows_low_notes_below_and_later_to_the_right():
+    time = torch.arange(32768) / 16000
+    low_then_high = torch.where(time < 1.024, torch.sin(2 * torch.pi * 200 * time), torch.sin(2 * torch.pi * 4000 * time))
+    shown = picture(low_then_high[None], "audio").sum(0)
+    early, late = shown[:, : shown.shape[1] // 3].mean(1), shown[:, -(shown.shape[1] // 3) :].mean(1)
+    assert shown.min() >= 0 and shown.max() <= 3
+    assert int(early.argmax()) > int(late.argmax())
+
+
+def test_middle_frame_stands_for_a_clip():
+    frames = torch.rand(8, 3, 4, 4)
+    assert torch.equal(picture(frames, "video"), frames[4])
+    assert module.versions()["python"].count(".") == 2
