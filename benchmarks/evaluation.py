@@ -61,7 +61,7 @@ def top(pooled: Tensor, candidates: Tensor, truth: list[int], k: int) -> float:
 @lru_cache(maxsize=1)
 def judge() -> tuple[Judge, list[set[str]]]:
     """The classifier and, per class, the words it answers to: those of its name, and its keywords."""
-    tensors, metadata = read("judge")
+    tensors, metadata = read("judge", DATA)
     classes = json.loads(metadata["classes"])
     model = fill(Judge(len(classes)), tensors, "judge")
     return model, [{c["label"], *c["label"].split(), *c["tags"]} for c in classes]

@@ -21,12 +21,13 @@ from .train_image import SHARES
 
 COLUMNS, TILE = 32, 128
 STYLE_TILES, CONCEPT_TILES = 480, 320
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks" / "data"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=Path("recipe-data"))
-    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "benchmarks" / "data")
+    parser.add_argument("--out", type=Path, default=BENCHMARKS)
     args = parser.parse_args()
     pictures = Pictures(args.data)
     rng = np.random.default_rng(0)

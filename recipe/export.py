@@ -21,6 +21,7 @@ from concept_algebra.ops.encoders.pocket_audio import PocketAudio
 from concept_algebra.ops.pocket.motion import FRAMES, MOTIONS, motion
 from concept_algebra.ops.pocket.store import FOLDER, fill, read
 
+from .evaluation_sheet import BENCHMARKS
 from .pictures import Pictures, flatten
 from .sounds import load_sounds
 from .text import anchor
@@ -34,10 +35,10 @@ def weights(run: Path, prefix: str = "") -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in mean.items() if k.startswith(prefix)}
 
 
-def ship(name: str, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
+def ship(name: str, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None, folder: Path = FOLDER) -> None:
     half = {k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in tensors.items()}
     data = save(half, metadata)
-    write_bytes(FOLDER / f"{name}.safetensors", data)
+    write_bytes(folder / f"{name}.safetensors", data)
     print(f"{name}: {len(data) / 1e6:.1f} MB, {sum(v.numel() for v in half.values()) / 1e6:.2f} M")
 
 
@@ -81,7 +82,7 @@ def main() -> None:
     ship("image", weights(runs / "image", "tower."))
     ship("image_prior", weights(runs / "image_prior"))
     if (runs / "judge").exists():
-        ship("judge", weights(runs / "judge"), {"classes": (runs / "judge" / "classes.json").read_text()})
+        ship("judge", weights(runs / "judge"), {"classes": (runs / "judge" / "classes.json").read_text()}, BENCHMARKS)
     for name, run, prefix in (("video", "video", "tower."), ("video_prior", "video_prior", "")):
         if (runs / run).exists():
             ship(name, {k: v for k, v in weights(runs / run, prefix).items() if "temporal" in k})

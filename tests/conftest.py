@@ -2,12 +2,16 @@ import hashlib
 
 import pytest
 import torch
+from hypothesis import settings
 from torch.nn.functional import adaptive_avg_pool2d, normalize
 
 from concept_algebra.ops.encoders.protocol import Embedding
 from concept_algebra.ops.space import Space, Vocabulary
 
 torch.set_num_threads(1)
+# a busy machine must not turn a law into a matter of time
+settings.register_profile("laws", deadline=None)
+settings.load_profile("laws")
 
 WORDS = [
     "fire", "water", "ice", "ocean", "sunset", "storm", "clown", "sad clown", "red balloon", "dog", "purple", "white",

@@ -15,7 +15,7 @@ SIZE = 64
 class Judge(nn.Module):
     """Pixels [B, 3, H, W] in 0..1 -> class logits [B, classes]; any size, averaged down to 64 px inside."""
 
-    def __init__(self, classes: int, widths: tuple[int, ...] = (32, 64, 128, 224)):
+    def __init__(self, classes: int, widths: tuple[int, ...] = (32, 64, 112, 160)):
         super().__init__()
         blocks: list[nn.Module] = []
         for a, b in zip((3, *widths), widths):
