@@ -75,7 +75,8 @@ def start(tower: PocketText, places: Tensor, named: Tensor) -> None:
     with torch.no_grad():
         table = torch.where(named[:, None], places @ basis, 0.0)
         tower.text_model.embeddings.token_embedding.weight.copy_(0.5 * width**0.5 * table)
-        tower.text_model.embeddings.position_embedding.weight.normal_(std=0.01)
+        # Exactly zero: the norm would blow any small noise at the start and end tokens up to a word's size.
+        nn.init.zeros_(tower.text_model.embeddings.position_embedding.weight)
         tower.text_projection.weight.copy_(basis)
         for index, layer in enumerate(tower.text_model.encoder.layers):
             nn.init.zeros_(layer.mlp.fc2.weight)

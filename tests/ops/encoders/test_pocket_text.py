@@ -122,9 +122,9 @@ def test_embedding_is_deterministic(shipped):
     assert torch.equal(shipped.text(COMMON).pooled, ShippedText().text(COMMON).pooled)
 
 
-def test_word_order_matters(shipped):
-    a, b = shipped.text(["dog bites man", "man bites dog"]).pooled
-    assert not torch.allclose(a, b, atol=1e-2)
+def test_word_order_matters(small):
+    a, b = small(["purple dog", "dog purple"]).pooled
+    assert not torch.allclose(a, b, atol=1e-4)
 
 
 def test_what_stands_after_the_end_cannot_be_seen(small):
@@ -165,7 +165,7 @@ def test_agreement_counts_shared_neighbours():
 
 def test_neighbourhoods_are_the_teachers(shipped):
     found = figures(shipped, quick=True)
-    assert found["text_common_agreement"] >= 0.8
-    assert found["text_phrase_agreement"] >= 0.6
-    assert found["text_phrase_cosine"] >= 0.8
+    assert found["text_common_agreement"] >= 0.85
+    assert found["text_phrase_agreement"] >= 0.72
+    assert found["text_phrase_cosine"] >= 0.85
     assert found["text_queen_rank"] <= 3 and found["text_winter_rank"] <= 3
