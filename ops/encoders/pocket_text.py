@@ -130,10 +130,8 @@ class PocketText(nn.Module):
             layers = sum(name.endswith("mlp.fc1.bias") for name in tensors)
             projection, width = tensors["text_projection.weight"].shape
             hidden = len(tensors["text_model.encoder.layers.0.mlp.fc1.bias"])
-            # Nothing is drawn at random only to be overwritten: that would take most of the loading time.
-            with torch.device("meta"):
-                tower = cls(metadata["tokens"].split("\n"), width, layers, int(metadata["heads"]), hidden, projection)
-            tower.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, assign=True)
+            tower = cls(metadata["tokens"].split("\n"), width, layers, int(metadata["heads"]), hidden, projection)
+            tower.load_state_dict(tensors)
         except (KeyError, ValueError, RuntimeError) as error:
             raise WeightsError(f"weights 'text' do not fit: {error}") from None
         return tower.eval()

@@ -1,5 +1,6 @@
 import re
-import time
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -140,10 +141,14 @@ def test_gradient_reaches_every_parameter(small):
     assert small.text_model.embeddings.token_embedding.weight.grad[74].abs().sum() > 0
 
 
-def test_weights_load_quickly(shipped):
-    began = time.perf_counter()
-    ShippedText()
-    assert time.perf_counter() - began < 1
+def test_weights_load_quickly():
+    # In a fresh process: what loading imports counts. Processor time, so that a busy machine does not fail it.
+    timing = (
+        "import time; from concept_algebra.benchmarks.pocket_text import ShippedText;"
+        "began = time.process_time(); ShippedText(); print(time.process_time() - began)"
+    )
+    answer = subprocess.run([sys.executable, "-c", timing], capture_output=True, text=True, check=True)
+    assert float(answer.stdout) < 0.6
 
 
 def test_weights_that_do_not_fit_are_refused():
