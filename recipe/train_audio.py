@@ -17,19 +17,16 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save
 from torch import Tensor, nn
 
-from concept_algebra.benchmarks.pocket_audio import DATA as BENCHMARK
 from concept_algebra.benchmarks.pocket_audio import as_picture
-from concept_algebra.ops.atomic import write_bytes
 from concept_algebra.ops.encoders.pocket_audio import PocketAudio, normalise
 from concept_algebra.ops.generators.flow import flow_matching_loss
 from concept_algebra.ops.generators.pocket_audio import LATENT, autoencoder, prior
 from concept_algebra.ops.pocket.judge import Judge
-from concept_algebra.ops.pocket.store import FOLDER, fill, read
 from concept_algebra.ops.signal import FLOOR, FRAMES, MELS
 
+from .evaluation_sheet import BENCHMARKS
 from .export import ship, weights
 from .loop import train
 from .names import hits, matching_loss
@@ -325,25 +322,12 @@ def train_judge(data: Path, run: Path, minutes: float) -> None:
     torch.save(mean.state_dict(), run / "final.pt")
 
 
-@torch.no_grad()
-def cloud(data: Path) -> dict[str, Tensor]:
-    """Mean and radius of the shipped tower's embeddings of every fifth training clip."""
-    tower = fill(PocketAudio(), read("audio")[0], "audio")
-    mels = torch.from_numpy(load_sounds(data)[0][::5])
-    pooled = torch.cat([tower.from_log_mels(part.float()[:, None].expand(-1, 3, -1, -1)).pooled for part in mels.split(64)])
-    mean = pooled.mean(0)
-    return {"mean.audio": mean, "radius.audio": (pooled - mean).norm(dim=1).mean()}
-
-
-def export(data: Path, runs: Path) -> None:
-    """Writes the shipped tower and generator, the sounds' part of space.safetensors, and the benchmark's judge."""
+def export(runs: Path) -> None:
+    """Writes the shipped tower and generator and the benchmark's judge; `recipe.export` then adds the sounds' cloud."""
     ship("audio", weights(runs / "audio", "tower."))
     parts = (("autoencoder", "audio_autoencoder"), ("prior", "audio_prior"))
     ship("audio_generator", {f"{part}.{k}": v for part, name in parts for k, v in weights(runs / name).items()})
-    kept = {k: v for k, v in read("space")[0].items() if not k.endswith(".audio")} if (FOLDER / "space.safetensors").exists() else {}
-    ship("space", {**kept, **cloud(data)})
-    half = {k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in weights(runs / "audio_judge").items()}
-    write_bytes(BENCHMARK / "audio_judge.safetensors", save(half))
+    ship("audio_judge", weights(runs / "audio_judge"), folder=BENCHMARKS)
 
 
 STAGES = {"tower": ("audio", train_tower), "autoencoder": ("audio_autoencoder", train_autoencoder), "prior": ("audio_prior", train_prior), "judge": ("audio_judge", train_judge)}
@@ -360,7 +344,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
     if args.stage == "export":
-        export(args.data, args.runs)
+        export(args.runs)
         return
     folder, stage = STAGES[args.stage]
     stage(args.data, args.runs / folder, args.minutes)
