@@ -11,23 +11,23 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from concept_algebra.benchmarks.pocket_audio import as_picture
 from concept_algebra.ops.encoders.pocket_audio import PocketAudio, normalise
 from concept_algebra.ops.generators.flow import flow_matching_loss
 from concept_algebra.ops.generators.pocket_audio import LATENT, autoencoder, prior
 from concept_algebra.ops.pocket.judge import Judge
-from concept_algebra.ops.pocket.store import FOLDER
 from concept_algebra.ops.signal import FLOOR, FRAMES, MELS
 
+from .evaluation_sheet import BENCHMARKS
+from .export import ship, weights
 from .loop import train
 from .names import hits, matching_loss
 from .real_sounds import load_real
@@ -296,11 +296,6 @@ def train_prior(data: Path, run: Path, minutes: float) -> None:
     torch.save(mean.state_dict(), run / "final.pt")
 
 
-def as_picture(mels: Tensor) -> Tensor:
-    """Natural log-mels [B, MELS, FRAMES] as the judge's pictures [B, 3, MELS, FRAMES] in 0..1."""
-    return (mels / -SILENCE + 1).clamp(0, 1)[:, None].expand(-1, 3, -1, -1)
-
-
 def train_judge(data: Path, run: Path, minutes: float) -> None:
     sounds = Sounds(data)
     rng = torch.Generator().manual_seed(3)
@@ -328,15 +323,11 @@ def train_judge(data: Path, run: Path, minutes: float) -> None:
 
 
 def export(runs: Path) -> None:
-    """Writes the shipped files, half precision, through a part file."""
-    state = lambda name: torch.load(runs / name / "final.pt", weights_only=True)  # noqa: E731
-    generator = {f"{part}.{k}": v for part, name in (("autoencoder", "audio_autoencoder"), ("prior", "audio_prior")) for k, v in state(name).items()}
-    for name, tensors in (("audio", state("audio")), ("audio_generator", generator)):
-        half = {k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in tensors.items()}
-        part = FOLDER / f"{name}.part"
-        save_file(half, part)
-        os.replace(part, FOLDER / f"{name}.safetensors")
-        print(f"{name}.safetensors: {sum(v.numel() * v.element_size() for v in half.values()) / 1e6:.2f} MB")
+    """Writes the shipped tower and generator and the benchmark's judge; `recipe.export` then adds the sounds' cloud."""
+    ship("audio", weights(runs / "audio", "tower."))
+    parts = (("autoencoder", "audio_autoencoder"), ("prior", "audio_prior"))
+    ship("audio_generator", {f"{part}.{k}": v for part, name in parts for k, v in weights(runs / name).items()})
+    ship("audio_judge", weights(runs / "audio_judge"), folder=BENCHMARKS)
 
 
 STAGES = {"tower": ("audio", train_tower), "autoencoder": ("audio_autoencoder", train_autoencoder), "prior": ("audio_prior", train_prior), "judge": ("audio_judge", train_judge)}
