@@ -8,10 +8,11 @@ Run it again only with a new vocabulary AND a full retraining: every trained tow
 from __future__ import annotations
 
 import argparse
-import os
 
 import numpy as np
-from safetensors.numpy import save_file
+from safetensors.numpy import save
+
+from concept_algebra.ops.atomic import write_bytes
 
 from .text import HALF, MEANS, raw
 from .vocabulary import TARGET
@@ -22,9 +23,7 @@ def main() -> None:
     parser.add_argument("--data", help="folder of the recipe's downloads")
     halves = raw(TARGET.read_text().splitlines(), parser.parse_args().data).astype(np.float32)
     mean = halves.mean(0)
-    partial = MEANS.with_suffix(".partial")
-    save_file({"l6": mean[:HALF].copy(), "l3": mean[HALF:].copy()}, partial)
-    os.replace(partial, MEANS)
+    write_bytes(MEANS, save({"l6": mean[:HALF].copy(), "l3": mean[HALF:].copy()}))
     print(f"lengths of the means: l6 {np.linalg.norm(mean[:HALF]):.3f}, l3 {np.linalg.norm(mean[HALF:]):.3f}")
 
 

@@ -17,10 +17,12 @@ from torch import Tensor
 
 from concept_algebra.ops.atomic import write_bytes
 from concept_algebra.ops.encoders import pocket_vision
+from concept_algebra.ops.encoders.pocket_audio import PocketAudio
 from concept_algebra.ops.pocket.motion import FRAMES, MOTIONS, motion
 from concept_algebra.ops.pocket.store import FOLDER, fill, read
 
 from .pictures import Pictures, flatten
+from .sounds import load_sounds
 from .text import anchor
 
 
@@ -46,8 +48,8 @@ def cloud(pooled: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def clouds(pictures: Pictures, words: list[str]) -> dict[str, Tensor]:
-    """Means and radii: text over the vocabulary, pictures and clips over trained pictures on white."""
+def clouds(pictures: Pictures, words: list[str], data: Path) -> dict[str, Tensor]:
+    """Means and radii: text over the vocabulary, pictures and clips over trained pictures on white, trained sounds."""
     image = fill(pocket_vision.tower(), read("image")[0], "image")
     rows = np.random.default_rng(0).permutation(pictures.trained)[:2048]
     pooled = torch.cat([image(pocket_vision.normalise(pictures.plain(part, 128)))[0] for part in np.array_split(rows, 32)])
@@ -61,6 +63,11 @@ def clouds(pictures: Pictures, words: list[str]) -> dict[str, Tensor]:
             clips = motion(pictures.cut_outs(part, 128), kinds, rng).flatten(0, 1)
             pooled.append(video(pocket_vision.normalise(flatten(clips, torch.ones(len(clips), 3, 128, 128))))[0])
         found["video"] = cloud(torch.cat(pooled))
+    if (FOLDER / "audio.safetensors").exists():
+        mels, _ = load_sounds(data)
+        heard = fill(PocketAudio(), read("audio")[0], "audio")
+        some = torch.from_numpy(mels[np.random.default_rng(0).permutation(len(mels))[:2048]]).float()
+        found["audio"] = cloud(torch.cat([heard.from_log_mels(part[:, None].expand(-1, 3, -1, -1)).pooled for part in some.split(64)]))
     return {f"{what}.{modality}": value for modality, pair in found.items() for what, value in zip(("mean", "radius"), pair)}
 
 
@@ -79,9 +86,7 @@ def main() -> None:
         if (runs / run).exists():
             ship(name, {k: v for k, v in weights(runs / run, prefix).items() if "temporal" in k})
     words = (FOLDER.parent / "vocabulary.txt").read_text("utf-8").split("\n")
-    # the sound cloud is recipe.train_audio's, which has the sounds at hand
-    kept = {k: v for k, v in read("space")[0].items() if k.endswith(".audio")} if (FOLDER / "space.safetensors").exists() else {}
-    ship("space", {**kept, **clouds(Pictures(args.data), [w for w in words if w])})
+    ship("space", clouds(Pictures(args.data), [w for w in words if w], args.data))
 
 
 if __name__ == "__main__":

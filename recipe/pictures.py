@@ -98,5 +98,7 @@ def jitter(x: Tensor, rng: torch.Generator) -> Tensor:
     b = len(x)
     u = lambda s: 1 + s * (torch.rand(b, 1, 1, 1, generator=rng) * 2 - 1)  # noqa: E731
     x = (x - 0.5) * u(0.25) + 0.5 * u(0.2)
-    noise = 0.06 * torch.rand(b, 1, 1, 1, generator=rng) * torch.randn(x.shape, generator=rng)
-    return (x + noise * (torch.rand(b, 1, 1, 1, generator=rng) < 0.4)).clamp(0, 1)
+    noisy = torch.rand(b, generator=rng) < 0.4
+    deviation = 0.06 * torch.rand(int(noisy.sum()), 1, 1, 1, generator=rng)
+    x[noisy] += deviation * torch.randn(x[noisy].shape, generator=rng)
+    return x.clamp_(0, 1)

@@ -41,7 +41,12 @@ class Learner(nn.Module):
     def forward(self, x: Tensor, keep: Tensor | None) -> tuple[Tensor, Tensor]:
         """Pooled and dense embeddings, from the patch tokens `keep` names or from all."""
         model = self.tower.vision_model
-        tokens, _ = model.embeddings(x)
+        embeddings, stem = model.embeddings, model.embeddings.patch_embedding
+        with torch.no_grad():  # in small parts, whose activations stay in the processor's cache
+            features = torch.cat([stem.features(part) for part in x.split(16)])
+        patches = stem.out(features).flatten(2).transpose(1, 2)
+        first = embeddings.class_embedding.expand(len(x), 1, -1)
+        tokens = torch.cat([first, patches], 1) + embeddings.position_embedding.weight
         if keep is not None:
             tokens = torch.cat([tokens[:, :1], tokens[:, 1 + keep]], 1)
         final = model.post_layernorm(model.encoder(model.pre_layrnorm(tokens))[-1])
@@ -72,7 +77,7 @@ class Batches:
         silhouette = torch.from_numpy(self.pictures.style[rows] == "game-icons")
         tinted = torch.rand(size, generator=rng) < torch.where(silhouette, 0.6, TINTED)
         choice = torch.randint(len(self.colours), (size,), generator=rng)
-        x = torch.where(tinted[:, None, None, None], tint(x, self.palette[choice]), x)
+        x[tinted] = tint(x[tinted], self.palette[choice[tinted]])
         x = jitter(flatten(x, backgrounds(size, SIZE, rng, white=0.45)), rng)
         target = self.names.targets(rows)
         where = tinted.nonzero()[:, 0].tolist()

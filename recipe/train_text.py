@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 from collections import Counter
 from pathlib import Path
@@ -19,11 +18,14 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from concept_algebra.benchmarks.pocket_text import agreement, nearest
+from concept_algebra.ops.atomic import write_bytes
 from concept_algebra.ops.encoders.pocket_text import CONTEXT, CONTINUED, LETTERS, SPECIAL, PocketText, Tokenizer, words_of
+from concept_algebra.ops.pocket.store import FOLDER
 
 from .loop import train
 from .phrases import is_held_out, phrases
@@ -31,7 +33,7 @@ from .text import DIMENSION, anchor
 from .vocabulary import TARGET as VOCABULARY
 from .wordnet import read_glove_order
 
-WEIGHTS = VOCABULARY.parent / "weights" / "text.safetensors"
+WEIGHTS = FOLDER / "text.safetensors"
 TOKENS = 18_000  # with width 256 the file stays under 13 MB
 FREQUENT = 20_000  # GloVe words that are always trained on
 BATCH, POOL = 768, 16  # phrases a step; batches that are sorted by length together
@@ -129,6 +131,14 @@ class Batches:
         return [0, *ids[: CONTEXT - 2], 1]
 
 
+def split(data: Path, vocabulary: list[str], glove: list[str]) -> tuple[list[str], list[str]]:
+    """All texts to learn, the vocabulary first, and those held out: neither vocabulary nor a frequent word."""
+    frequent = {*vocabulary, *glove[:FREQUENT]}
+    made = [text for kind in phrases(data).values() for text in kind if words_of(text)]
+    held_out = [text for text in made if text not in frequent and is_held_out(text)]
+    return [*vocabulary, *sorted({*made} - {*vocabulary} - {*held_out})], held_out
+
+
 def targets(texts: list[str], data: Path) -> np.ndarray:
     """Anchors [N, 768] float16 of all training texts, kept as one file beside the cache."""
     kept = data / "ready" / "text_targets.npy"
@@ -153,26 +163,10 @@ def embed(tower: PocketText, texts: list[str]) -> Tensor:
     return out
 
 
-def neighbours(queries: Tensor, table: Tensor, count: int = 10, own: bool = False) -> Tensor:
-    """Rows of `table` nearest to each query [Q, count]; with `own`, query i is row i of the table and not its own neighbour."""
-    similar = queries @ table.T
-    if own:
-        similar.fill_diagonal_(-2)
-    return similar.topk(count).indices
-
-
-def agreement(a: Tensor, b: Tensor) -> float:
-    """Mean share of neighbours [Q, K] that two tables have in common."""
-    return (a[:, :, None] == b[:, None]).any(2).float().mean().item()
-
-
 def export(tower: PocketText, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.half().contiguous() for name, tensor in tower.state_dict().items()}
     heads = tower.text_model.encoder.layers[0].self_attn.heads
-    partial = path.with_suffix(".partial")
-    save_file(tensors, partial, {"tokens": "\n".join(tower.tokenizer.tokens), "heads": str(heads)})
-    os.replace(partial, path)
+    write_bytes(path, save(tensors, {"tokens": "\n".join(tower.tokenizer.tokens), "heads": str(heads)}))
 
 
 def main() -> None:
@@ -187,11 +181,7 @@ def main() -> None:
 
     vocabulary = VOCABULARY.read_text().splitlines()
     glove = read_glove_order(args.data, 60_000)
-    frequent = {*vocabulary, *glove[:FREQUENT]}
-    made = [text for kind in phrases(args.data).values() for text in kind if words_of(text)]
-    held_out = [text for text in made if text not in frequent and is_held_out(text)]
-    texts = list(dict.fromkeys([*vocabulary, *made]).keys() - set(held_out))
-    texts = [*vocabulary, *sorted(set(texts) - set(vocabulary))]
+    texts, held_out = split(args.data, vocabulary, glove)
     print(f"{len(texts):,} texts to learn, {len(held_out):,} held out", flush=True)
     table = targets(texts, args.data)
 
@@ -204,7 +194,7 @@ def main() -> None:
     near = torch.from_numpy(table[: len(vocabulary)].astype(np.float32))
     batches = Batches(tower.tokenizer, texts, len(vocabulary))
 
-    common = neighbours(near[:1_000], near[:10_000], own=True)
+    common = nearest(near[:1_000], near[:10_000], 10, own=True)
     rng = random.Random(0)
     unseen = rng.sample([text for text in held_out if " " in text], 1_000)
     spelled = rng.sample([text for text in held_out if " " not in text], 300)
@@ -213,8 +203,8 @@ def main() -> None:
     def evaluate(model: nn.Module) -> dict[str, float]:
         words, found = embed(model, vocabulary[:10_000]), embed(model, unseen)
         return {
-            "common_words": agreement(neighbours(words[:1_000], words, own=True), common),
-            "unseen_phrases": agreement(neighbours(found, words), neighbours(truth, near[:10_000])),
+            "common_words": agreement(nearest(words[:1_000], words, 10, own=True), common),
+            "unseen_phrases": agreement(nearest(found, words, 10), nearest(truth, near[:10_000], 10)),
             "unseen_cosine": (found * truth).sum(1).mean().item(),
             "unseen_words_cosine": (embed(model, spelled) * spelled_truth).sum(1).mean().item(),
         }

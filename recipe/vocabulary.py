@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 from pathlib import Path
+
+from concept_algebra.ops.atomic import write_bytes
 
 from .text import data_folder
 from .wordnet import Sense, read_glove_order, read_wordnet
@@ -95,9 +96,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Write ops/pocket/vocabulary.txt.")
     parser.add_argument("--data", help="folder of the recipe's downloads")
     entries = build(data_folder(parser.parse_args().data))
-    partial = TARGET.with_suffix(".partial")
-    partial.write_text("\n".join(entries) + "\n")
-    os.replace(partial, TARGET)
+    write_bytes(TARGET, ("\n".join(entries) + "\n").encode())
     print(f"{len(entries):,} entries, {sum(' ' in entry for entry in entries):,} of them phrases")
 
 

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..pocket.store import WeightsError
 from .protocol import Embedding
 from .tower import Encoder
 
@@ -121,16 +122,20 @@ class PocketText(nn.Module):
     def from_tensors(cls, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> PocketText:
         """The tower of a weights file, in float32. `metadata`: "tokens" (one a line) and "heads".
 
-        Raises ValueError when either is missing, KeyError or RuntimeError (torch's own) when tensors do not fit.
+        Raises WeightsError when one of them or a tensor is missing or does not fit.
         """
-        if lacking := {"tokens", "heads"} - set(metadata or ()):
-            raise ValueError(f"text weights without {sorted(lacking)} in their metadata: take a file that recipe/train_text.py wrote")
-        layers = sum(name.endswith("mlp.fc1.bias") for name in tensors)
-        projection, width = tensors["text_projection.weight"].shape
-        hidden = len(tensors["text_model.encoder.layers.0.mlp.fc1.bias"])
-        with torch.device("meta"):
-            tower = cls(metadata["tokens"].split("\n"), width, layers, int(metadata["heads"]), hidden, projection)
-        tower.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, assign=True)
+        if lacking := {"tokens", "heads"} - set(metadata):
+            raise WeightsError(f"weights 'text' do not fit: no {sorted(lacking)} in the metadata; take a file that recipe/train_text.py wrote")
+        try:
+            layers = sum(name.endswith("mlp.fc1.bias") for name in tensors)
+            projection, width = tensors["text_projection.weight"].shape
+            hidden = len(tensors["text_model.encoder.layers.0.mlp.fc1.bias"])
+            # Nothing is drawn at random only to be overwritten: that would take most of the loading time.
+            with torch.device("meta"):
+                tower = cls(metadata["tokens"].split("\n"), width, layers, int(metadata["heads"]), hidden, projection)
+            tower.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, assign=True)
+        except (KeyError, ValueError, RuntimeError) as error:
+            raise WeightsError(f"weights 'text' do not fit: {error}") from None
         return tower.eval()
 
     def encode(self, ids: Tensor, ends: Tensor) -> tuple[Tensor, Tensor, Tensor]:
