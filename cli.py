@@ -154,7 +154,10 @@ def _bench(options: argparse.Namespace) -> None:
     known = sorted(module.name for module in pkgutil.iter_modules(benchmarks.__path__))
     if options.name not in known:
         raise ValueError(f"no benchmark '{options.name}'; there are: {', '.join(known) or 'none'}")
-    rows, figures = importlib.import_module(f"{benchmarks.__name__}.{options.name}").run(options.quick)
+    module = importlib.import_module(f"{benchmarks.__name__}.{options.name}")
+    if not hasattr(module, "run"):
+        raise ValueError(f"benchmarks/{options.name}.py is a part of another benchmark and is not run by itself")
+    rows, figures = module.run(options.quick)
     widths = [max(len(str(cell)) for cell in column) for column in zip(*rows)]
     for row in rows:
         print("  ".join(f"{cell!s:<{width}}" for cell, width in zip(row, widths)).rstrip())
