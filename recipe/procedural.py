@@ -7,6 +7,8 @@ generator; `PACED` names those whose events a person could call slow or fast.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from scipy.fft import irfft, rfft
 from scipy.signal import lfilter
@@ -25,19 +27,37 @@ def pick(r, low: float, high: float) -> float:
 
 
 def white(r, count: int = LENGTH) -> np.ndarray:
-    return r.standard_normal(count).astype(np.float32)
+    return r.standard_normal(count, np.float32)
+
+
+@lru_cache(maxsize=32)
+def frequencies(count: int) -> np.ndarray:
+    """The frequency of each bin of an rfft of `count` samples, at least 1 Hz."""
+    return np.maximum(np.arange(count // 2 + 1) * RATE / count, 1.0).astype(np.float32)
+
+
+def response(count: int, low: float, high: float, slope: float) -> np.ndarray:
+    """Gain at each bin: flat from low to high Hz, 12 dB an octave outside, tilted by slope dB an octave."""
+    f = frequencies(count)
+    gain = 1 / np.sqrt((1 + (low / f) ** 4) * (1 + (f / high) ** 4))
+    return gain * (f / 1000) ** np.float32(slope / 6.02) if slope else gain
+
+
+def level(x: np.ndarray) -> np.ndarray:
+    return x * np.float32(1 / (np.sqrt(np.dot(x, x) / len(x)) + 1e-9))
 
 
 def band(x: np.ndarray, low: float, high: float, slope: float = 0.0) -> np.ndarray:
-    """x between low and high Hz (12 dB an octave outside), tilted by slope dB an octave, at unit RMS."""
-    f = np.maximum(np.arange(len(x) // 2 + 1) * RATE / len(x), 1.0)
-    gain = 1 / np.sqrt(1 + (low / f) ** 4) / np.sqrt(1 + (f / high) ** 4) * (f / 1000) ** (slope / 6.02)
-    y = irfft(rfft(x) * gain, len(x)).astype(np.float32)
-    return y / (y.std() + 1e-9)
+    """x filtered by `response`, at unit RMS."""
+    x = np.asarray(x, np.float32)
+    return level(irfft(rfft(x) * response(len(x), low, high, slope), len(x)))
 
 
 def noise(r, low: float, high: float, slope: float = 0.0, count: int = LENGTH) -> np.ndarray:
-    return band(white(r, count), low, high, slope)
+    """Gaussian noise through `response` at unit RMS, drawn as its spectrum."""
+    gain = response(count, low, high, slope)
+    drawn = r.standard_normal((len(gain), 2), np.float32).view(np.complex64)[:, 0]
+    return level(irfft(drawn * gain, count))
 
 
 def drift(r, rate: float, low: float = 0.0, high: float = 1.0, count: int = LENGTH) -> np.ndarray:

@@ -2,7 +2,7 @@
 
     python -m recipe.real_sounds [--data DIR]
 
-reads the unpacked packages under DIR/audio_src and writes DIR/ready/real_sounds.npz (float16 log-mels [N, 3, 64, 128],
+reads the unpacked packages under DIR/src and writes DIR/ready/real_sounds.npz (float16 log-mels [N, 3, 64, 128],
 the index of each one's name). Sources and licences: Tux Paint stamps (GPL-2 and per-file terms), GCompris (GPL-3+,
 CC-BY-SA, Free Art, per file), Minetest game (CC-BY-SA 3.0). Names were given from the file names alone, before any
 result was seen, and only where one of our concept names is the thing itself.
@@ -121,16 +121,15 @@ def resources(path: Path) -> Iterator[tuple[str, bytes]]:
 
 def recordings(data: Path) -> Iterator[tuple[str, str, bytes]]:
     """(source, concept name, file content) of every mapped file that is there."""
-    root = data / "audio_src" / "usr/share"
     for source, folder, mapped in (
-        ("tuxpaint", root / "tuxpaint/stamps", table(TUXPAINT)),
-        ("minetest", root / "games/minetest/games/minetest_game/mods", table(MINETEST)),
+        ("tuxpaint", data / "src/tuxpaint-stamps-default/usr/share/tuxpaint/stamps", table(TUXPAINT)),
+        ("minetest", data / "src/minetest-data/usr/share/games/minetest/games/minetest_game/mods", table(MINETEST)),
     ):
         for stem, name in mapped.items():
             yield f"{source}:{stem}", name, (folder / f"{stem}.ogg").read_bytes()
     mapped = table(GCOMPRIS)
     wanted = {f"{stem.split('/')[0]}.rcc" for stem in mapped}
-    for path in sorted((root / "gcompris-qt/rcc").glob("*.rcc")):
+    for path in sorted((data / "src/gcompris-qt-data/usr/share/gcompris-qt/rcc").glob("*.rcc")):
         if path.name in wanted:
             for name, content in resources(path):
                 stem = name.split("/activities/")[-1].rsplit(".", 1)[0]

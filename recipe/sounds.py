@@ -24,7 +24,7 @@ from scipy.fft import irfft, next_fast_len, rfft
 from scipy.signal import resample_poly
 
 from .creatures import CREATURES
-from .procedural import GENERATORS, LENGTH, PACED, RATE, band, drift, pick, white
+from .procedural import GENERATORS, LENGTH, PACED, RATE, band, frequencies, noise, pick, white
 from .sound_names import CONCEPTS, Source, SoundConcept
 
 SAMPLES = 32768
@@ -50,12 +50,12 @@ class Studio:
     def __init__(self, data: Path, held_out: bool):
         import tinysoundfont
 
-        folder = data / "audio_src" / "usr/share/sounds/sf2"
         self.held_out = held_out
         self.players = {}
-        for name, file in (("gm", "FluidR3_GM.sf2"), ("gs", "FluidR3_GS.sf2")):
+        for name in ("gm", "gs"):
+            file = data / f"src/fluid-soundfont-{name}/usr/share/sounds/sf2/FluidR3_{name.upper()}.sf2"
             synth = tinysoundfont.Synth(samplerate=RENDER_RATE, gain=0)
-            self.players[name] = (synth, synth.sfload(str(folder / file)))
+            self.players[name] = (synth, synth.sfload(str(file)))
         self.clips = {c.name: read_clip(data, s.name) for c in CONCEPTS for s in c.sources if s.kind == "clip"}
 
     def play(self, player: str, bank: int, preset: int, notes: list[tuple[float, float, int, int]], drums: bool = False) -> np.ndarray:
@@ -149,11 +149,10 @@ def phrase(r, studio: Studio, low: int, high: int) -> tuple[list[tuple[float, fl
             place = np.cumsum(r.integers(-2, 3, count))
             steps = [int(np.sign(p)) * ladder(abs(int(p))) for p in place]
         used = [root + s for s in steps]
-        while used and (max(used) > high or min(used) < low) and high - low > 24:
-            shift = -12 if max(used) > high else 12
-            if (max(used) > high) and (min(used) < low):
-                break
-            used = [k + shift for k in used]
+        if max(used) > high and min(used) - 12 >= low:
+            used = [k - 12 for k in used]
+        elif min(used) < low and max(used) + 12 <= high:
+            used = [k + 12 for k in used]
         length = r.uniform(0.4, 1.1) / rate
         notes = [(i / rate + r.normal(0, 0.008), length, k, velocity()) for i, k in enumerate(used)]
     notes = [(max(0.0, t), d, int(np.clip(k, 12, 115)), v) for t, d, k, v in notes]
@@ -243,7 +242,7 @@ def passage(r, clip: np.ndarray, held_out: bool) -> np.ndarray:
 
 def curve(r, size: int) -> np.ndarray:
     """A random equaliser: gain at each bin of an rfft of `size`, a few smooth bends of up to 10 dB and sometimes edges."""
-    f = np.maximum(np.arange(size // 2 + 1) * RATE / size, 1)
+    f = frequencies(size)
     octave = np.log2(f / 40)
     gain = np.interp(octave, np.linspace(0, 7.7, 6), r.normal(0, 4.5, 6)) + r.normal(0, 1.2) * (octave - 4)
     y = 10 ** (np.clip(gain, -18, 18) / 20)
@@ -272,18 +271,18 @@ def produce(r, wave: np.ndarray, words: list[str]) -> np.ndarray:
     wave = np.interp(np.arange(0, LENGTH - 1, speed), np.arange(LENGTH), wave)
     far = r.uniform() < 0.05
     size = next_fast_len(len(wave) + 2 * RATE)
-    spectrum = rfft(wave, size)
+    spectrum = rfft(wave.astype(np.float32), size)
     if r.uniform() < 0.75 or far:
-        spectrum *= curve(r, size)
+        spectrum = spectrum * curve(r, size).astype(np.float32)
     if r.uniform() < 0.5 or far:
-        spectrum *= rfft(room(r, far), size)
-    wave = irfft(spectrum, size)[: max(SAMPLES, len(wave))]
+        spectrum = spectrum * rfft(room(r, far).astype(np.float32), size)
+    wave = irfft(spectrum.astype(np.complex64), size)[: max(SAMPLES, len(wave))]
     if far:
         words.append("distant")
     rms = np.sqrt(np.mean(wave**2)) + 1e-9
     wave = wave / rms
     if r.uniform() < 0.45:
-        bed = band(white(r, len(wave)), pick(r, 30, 400), pick(r, 1500, 7800), r.uniform(-5, 1))
+        bed = noise(r, pick(r, 30, 400), pick(r, 1500, 7800), r.uniform(-5, 1), len(wave))
         wave = wave + bed * 10 ** (-r.uniform(8, 42) / 20)
     wave = crop(r, wave)
     shape = r.uniform()

@@ -11,7 +11,7 @@ from .tower import VisionTower, convolutional_stem
 
 WIDTH, LAYERS, HEADS = 192, 5, 4
 STEM = [3, 24, 40, 64, 96]
-MEAN, DEVIATION = -8.5, 3.6
+MEAN, DEVIATION = -12.0, 3.3
 """Of the natural log-mel over the training sounds, to one digit; part of the weights' contract."""
 
 
