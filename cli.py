@@ -47,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     shown.add_argument("--steps", type=_whole(1), metavar="N", help="optimisation steps of every render")
     shown.add_argument("--modality", action="append", type=_modalities, metavar="NAMES", help=f"of {', '.join(MODALITIES)}; comma-separated, may be repeated (default: all)")
     shown.add_argument("--quick", action="store_true", help="a first look within a minute")
-    shown.add_argument("--device", default="cpu", metavar="NAME", help="cpu, cuda or mps (default: %(default)s)")
+    shown.add_argument("--device", metavar="NAME", help="cuda, mps or cpu (default: the first of them that is there)")
     shown.set_defaults(run=_showcase)
 
     bench = commands.add_parser("bench", help="measure; the last line is one JSON object with the figures")
@@ -89,14 +89,13 @@ def _modalities(text: str) -> list[str]:
 
 
 def _showcase(options: argparse.Namespace) -> None:
-    import torch
-
     from .ops.encoders import pocket as encoders
     from .ops.expression import evaluate
     from .ops.generators import pocket as generators
+    from .ops.runtime import pick_device
     from .ops.showcase import showcase, write_gallery
 
-    device = _device(options.device, torch)
+    device = pick_device(options.device)
     wanted = [name for name in MODALITIES if not options.modality or any(name in names for names in options.modality)]
     _writable(options.out)
     encoder = encoders.load(device)
@@ -104,7 +103,7 @@ def _showcase(options: argparse.Namespace) -> None:
     concepts = [evaluate(target, encoder) for target in options.targets]
     for concept in concepts:
         concept.direction
-    renderers = {name: generators.load(name, device) for name in wanted if name != "text"}
+    renderers = {name: generators.load(name, encoder) for name in wanted if name != "text"}
     for concept in concepts:
         with _bars(str(concept)) as watch:
             folder = showcase(
@@ -113,15 +112,6 @@ def _showcase(options: argparse.Namespace) -> None:
             )  # fmt: skip
         print(folder / "index.html")
     print(write_gallery(options.out))
-
-
-def _device(name: str, torch):
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError):
-        raise ValueError(f"device '{name}' is not available here; 'cpu' always is") from None
-    return device
 
 
 def _writable(out: str) -> None:
@@ -164,7 +154,10 @@ def _bench(options: argparse.Namespace) -> None:
     known = sorted(module.name for module in pkgutil.iter_modules(benchmarks.__path__))
     if options.name not in known:
         raise ValueError(f"no benchmark '{options.name}'; there are: {', '.join(known) or 'none'}")
-    rows, figures = importlib.import_module(f"{benchmarks.__name__}.{options.name}").run(options.quick)
+    module = importlib.import_module(f"{benchmarks.__name__}.{options.name}")
+    if not hasattr(module, "run"):
+        raise ValueError(f"benchmarks/{options.name}.py is a part of another benchmark and is not run by itself")
+    rows, figures = module.run(options.quick)
     widths = [max(len(str(cell)) for cell in column) for column in zip(*rows)]
     for row in rows:
         print("  ".join(f"{cell!s:<{width}}" for cell, width in zip(row, widths)).rstrip())

@@ -15,6 +15,10 @@ from .objective.value import Moment, Objective
 from .priors.protocol import Prior
 
 
+FAST_SHARE = 0.8
+"""The first part of a run decodes the generator's fast way, the rest as the result will be decoded."""
+
+
 @dataclass(frozen=True)
 class Schedule:
     """How long and how fast a latent is optimised.
@@ -111,7 +115,7 @@ def optimise(
 
         adam.param_groups[0]["lr"] = schedule.rate(index)
         latent = z.detach().clone()
-        media = generator.decode(z)
+        media = generator.decode(z, fast=index < FAST_SHARE * schedule.steps)
         loss, metrics = objective(media, Moment(index / max(1, schedule.steps - 1), rng))
         (z.grad,) = torch.autograd.grad(loss.sum(), z)
         value = float(loss.detach().mean())

@@ -13,6 +13,7 @@ from torch import Tensor
 from .concept import Concept
 from .encoders.protocol import Embedding, Encoder
 from .generators.protocol import Generator
+from .interpret.readout import readout
 from .objective.alignment import alignment
 from .optimise import Schedule, Step, optimise
 from .priors.flair import Flair
@@ -74,7 +75,7 @@ def render(
     began = time.monotonic()
     objective = alignment(concept.direction, encoder, generator, settings.crops, settings.patch_weight, seed)
     prior = Flair(generator, settings.levels) if settings.levels else NoPrior()
-    reader = lambda media: reading(embed(encoder, generator, media), encoder, settings.words)  # noqa: E731
+    reader = lambda media: readout(embed(encoder, generator, media), encoder.space, settings.words)  # noqa: E731
     trajectory, looks, step = [], [], None
     for step in optimise(generator, objective, prior, settings.schedule, seed, reader):
         trajectory.append({"step": step.index, "loss": step.loss, **step.metrics})
@@ -86,7 +87,7 @@ def render(
         embedding = embed(encoder, generator, media[None].to(step.best))
     direction = encoder.space.centre(embedding.pooled, embedding.modality)[0]
     cosine = float(torch.cosine_similarity(direction, concept.direction.to(direction), dim=0))
-    looks[-1] = (step.index, media, reading(embedding, encoder, settings.words))
+    looks[-1] = (step.index, media, readout(embedding, encoder.space, settings.words))
     described = asdict(settings) | {"objective": objective.description, "prior": type(prior).__name__}
     seconds = time.monotonic() - began
     return Render(generator.modality, track, media, step.best, cosine, trajectory, looks, described, seconds)
@@ -100,11 +101,6 @@ def embed(encoder: Encoder, generator: Generator, media: Tensor) -> Embedding:
     if generator.modality == "audio":
         return encoder.audio(media, generator.rate)
     return encoder.video(media, generator.fps)
-
-
-def reading(embedding: Embedding, encoder: Encoder, count: int) -> Reading:
-    """The vocabulary words nearest the first of a batch, with cosines."""
-    return encoder.space.nearest(encoder.space.centre(embedding.pooled, embedding.modality)[0], count)
 
 
 def finished(media: Tensor, modality: Modality) -> Tensor:

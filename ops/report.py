@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from .curves import curves
+from .interpret.readout import Composition
 from .render import Reading, Render
 from .report_style import SCRIPT, STYLE
 from .space import Modality
@@ -36,8 +37,7 @@ class Target:
     """What a page shows: the expression, the phrase and words it reads as (None without the text), and its renders."""
 
     expression: str
-    folder: str
-    phrase: str | None
+    said: Composition | None
     words: Reading
     renders: list[Rendered]
     facts: list[tuple[str, str]]
@@ -46,8 +46,8 @@ class Target:
 def page(target: Target) -> str:
     """The whole index.html of one target; its media lie beside it."""
     parts = [_header(_formula(target.expression), "showcase")]
-    if target.phrase is not None:
-        parts.append(_section("text", f'<p class="phrase">{escape(target.phrase)}</p>{_words(target.words)}'))
+    if target.said:
+        parts.append(_section("text", _said(target.said) + _words(target.words)))
     for modality in ("image", "audio", "video"):
         pair = [rendered for rendered in target.renders if rendered.render.modality == modality]
         if pair:
@@ -95,6 +95,12 @@ def _formula(expression: str) -> str:
 
 def _section(modality: Modality, body: str) -> str:
     return f'<section class="{modality}"><h2>{NAMES[modality]}</h2>{body}</section>'
+
+
+def _said(said: Composition) -> str:
+    """The phrase, and under it how it grew."""
+    best = " <i>then</i> ".join(f"{escape(kept[0][0])} <data>{kept[0][1]:.2f}</data>" for kept in said.rounds)
+    return f'<p class="phrase">{escape(said.phrase)}</p><p class="grown">{best}</p>'
 
 
 def _words(words: Reading, limit: int = 8) -> str:

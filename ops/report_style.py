@@ -19,6 +19,7 @@ h3{margin:0 0 .5rem;font:600 1rem/1.4 var(--sans);display:flex;justify-content:s
 .honest{color:var(--honest)}.natural{color:var(--natural)}
 data{font-variant-numeric:tabular-nums;color:var(--soft);font-weight:400}
 .phrase{margin:0 0 1.4rem;font:italic 400 clamp(1.6rem,4.2vw,2.5rem)/1.25 var(--serif);text-wrap:balance}
+.phrase:has(+.grown){margin-bottom:.5rem}.grown{margin:0 0 1.4rem;color:var(--soft);font-size:.9rem}.grown i{opacity:.7}
 .words{list-style:none;margin:0;padding:0;font-size:.9rem}
 .words li{display:grid;grid-template-columns:minmax(0,1fr) 4.5rem 2.4rem;gap:.7rem;align-items:center;padding:.16rem 0}
 .words span{overflow-wrap:anywhere}.words data{text-align:right}

@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from .atomic import write_text
 from .concept import Concept
 from .encoders.protocol import Encoder
 from .generators.protocol import Generator
-from .interpret.readout import phrase
+from .interpret.readout import Composition, compose, readout
 from .media import write_mp4, write_png, write_wav
 from .optimise import Step
 from .render import TRACKS, Reading, Render, Track, render
@@ -56,9 +57,10 @@ def showcase(
     """
     began = time.monotonic()
     expression = str(concept)
-    words, said = [], None
+    words: Reading = []
+    said: Composition | None = None
     if text:
-        words, said = encoder.space.nearest(concept.vector, 12), phrase(concept, encoder)
+        words, said = readout(concept, encoder.space, 12), compose(concept, encoder)
     renders = [
         render(
             concept, encoder, generator, track, settings(modality, track, quick, steps), seed,
@@ -77,7 +79,7 @@ def showcase(
         "versions": versions(),
         "space": encoder.space.id,
         "weights": {modality: getattr(generator, "id", None) for modality, generator in generators.items()},
-        "text": {"phrase": said, "words": words} if text else None,
+        "text": asdict(said) | {"words": words} if said else None,
         "renders": [_record(made) for made in renders],
     }
     facts = [
@@ -93,10 +95,10 @@ def showcase(
             _write_media(aside / _file(made), made, generators[made.modality], {"expression": expression, "seed": str(seed)})
             pictures = [(step, picture(media, made.modality), reading) for step, media, reading in made.looks]
             shown.append(report.Rendered(made, _file(made), picture(made.media, made.modality), pictures))
-        if said is not None:
-            write_text(aside / "phrase.txt", said + "\n")
+        if said:
+            write_text(aside / "phrase.txt", said.phrase + "\n")
         write_text(aside / "run.json", json.dumps(run, indent=1))
-        write_text(aside / "index.html", report.page(report.Target(expression, folder.name, said, words, shown, facts)))
+        write_text(aside / "index.html", report.page(report.Target(expression, said, words, shown, facts)))
     return folder
 
 

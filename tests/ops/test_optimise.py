@@ -187,6 +187,18 @@ def test_best_starts_anew_when_the_prior_moves_the_latent():
     assert torch.equal(steps[30].best, steps[30].latent)
 
 
+def test_decodes_fast_first_and_fully_at_the_end():
+    asked = []
+
+    class Watched(GaussianGenerator):
+        def decode(self, z, fast=False):
+            asked.append(fast)
+            return z
+
+    list(optimise(Watched(), toward(0.5), NoPrior(), Schedule(steps=10, lr=0.1, final_lr=0.1), 7))
+    assert asked == [True] * 8 + [False] * 2
+
+
 @pytest.mark.parametrize(
     "wrong", [{"steps": 0}, {"look_every": 0}, {"final_lr": 0.2}, {"lr": float("nan")}, {"strength": 1.5}]
 )
