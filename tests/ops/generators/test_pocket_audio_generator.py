@@ -6,9 +6,10 @@ import math
 
 import pytest
 import torch
+from contracts.mps import apple_silicon
 
 from concept_algebra.ops import signal
-from concept_algebra.ops.encoders.pocket_audio import normalise
+from concept_algebra.ops.encoders.pocket_audio import PocketAudio, normalise
 from concept_algebra.ops.generators.pocket_audio import LATENT, PocketAudioGenerator, autoencoder, prior
 from concept_algebra.ops.generators.protocol import Generator
 from concept_algebra.ops.pocket.store import fill, read
@@ -79,6 +80,20 @@ def test_decode_gradient_with_the_phase_held_is_the_finite_difference(fresh):
     with torch.no_grad():
         numeric = (loss(z + step * direction) - loss(z - step * direction)) / (2 * step)
     torch.testing.assert_close((gradient * direction).sum(), numeric, rtol=1e-4, atol=1e-8)
+
+
+def test_an_optimisation_step_keeps_the_apple_silicon_contract(fresh):
+    signal._resident.cache_clear()  # constants are made inside, where a float64 would be caught
+    tower = PocketAudio().eval()
+    with apple_silicon():
+        z = fresh.start(1, 0).requires_grad_()
+        wave = fresh.decode(z, fast=True)
+        # 44.1 kHz and over 2 s: resampling and three windows are on the path
+        heard = tower(torch.cat([wave, wave, wave], -1), 44100)
+        (heard.pooled.sum() + heard.tokens.mean() + heard.dense.mean()).backward()
+        with torch.no_grad():
+            fresh.sample(fresh.condition("dog"), 1, seed=0, steps=2)
+    assert torch.isfinite(z.grad).all() and z.grad.abs().sum() > 0
 
 
 def test_x0_and_velocity_agree(fresh):
