@@ -58,7 +58,7 @@ class Schedule:
 class Step:
     """One step of a run.
 
-    latent: [1, ...], the one that loss and metrics were measured on. best: the latent of lowest loss since the
+    latent: [1, ...], what was decoded when loss and metrics were measured. best: the latent of lowest loss since the
     prior last moved it (a moved latent is another picture, and its losses are not comparable).
     metrics: the objective's, the prior's, "rate" and "norm" (root mean square of the latent).
     preview: what the latent decodes to, as the generator gives it, on the steps that look; else None.
@@ -95,7 +95,7 @@ def optimise(
     """Optimise a seeded latent until what it decodes to satisfies the objective; one `Step` a step.
 
     Before a step that the prior wants, its displacement is added to the latent: z += strength * delta.
-    Then Adam follows the objective's gradient through the decoder. The generator's start and one
+    Then Adam follows the objective's gradient through the decoder and the prior's estimate of the latent. The generator's start and one
     CPU generator, both from `seed`, are all the randomness there is: equal seeds give bit-equal runs on
     one machine. `reader` is shown each preview and its answer travels in the Step.
     Closing the iterator stops the run. OptimisationError when the loss or the gradient is not finite.
@@ -114,8 +114,9 @@ def optimise(
             stats, lowest = pushed.stats, math.inf
 
         adam.param_groups[0]["lr"] = schedule.rate(index)
-        latent = z.detach().clone()
-        media = generator.decode(z, fast=index < FAST_SHARE * schedule.steps)
+        clean = prior.estimate(z)
+        latent = clean.detach().clone()
+        media = generator.decode(clean, fast=index < FAST_SHARE * schedule.steps)
         loss, metrics = objective(media, Moment(index / max(1, schedule.steps - 1), rng))
         (z.grad,) = torch.autograd.grad(loss.sum(), z)
         value = float(loss.detach().mean())

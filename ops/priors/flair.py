@@ -22,6 +22,11 @@ class Flair:
 
     The levels fall evenly from t = 1 to 1 / levels. The latent a run starts from is its first noise, so
     two tracks with one seed start from the same draw. ValueError for fewer than one level.
+
+    Between two prior steps the objective sees the denoised latent (`estimate`), and what the loop
+    moves is the noisy one: a gradient that has come back through the denoiser points along what the
+    generator can make, where one on the clean latent finds patterns only the encoder sees
+    (the gradient of diffusion posterior sampling, Chung et al., arXiv 2209.14687).
     """
 
     def __init__(self, generator: Generator, levels: int = 50):
@@ -32,41 +37,54 @@ class Flair:
 
     def begin(self, z: Tensor, cond: Any, total_steps: int, rng: torch.Generator) -> None:
         self._cond, self._rng = cond, rng
-        self._noise = z.detach().clone()
         count = min(self.levels, total_steps)
         self._times = {level * total_steps // count: 1 - level / count for level in range(count)}
+        self._time = 1.0
+        self._noise = z.detach().clone()
+        self._base = self._noise.clone()
 
     def wants(self, step: int) -> bool:
         return step in self._times
 
-    def step(self, z: Tensor, step: int) -> PriorStep:
-        """The way from z to the clean latent predicted from alpha z + sigma noise.
+    def estimate(self, z: Tensor) -> Tensor:
+        """The clean latent predicted from alpha base + sigma noise + (z - base): base is z as the last prior step left it."""
+        return self._denoised(self._noisy(z))
 
-        The next level's noise is keep * (the noise just seen) + sqrt(1 - keep^2) * fresh noise with
-        keep = (alpha sigma') / (alpha' sigma), primes for the next level: the share that ancestral
+    def step(self, z: Tensor, step: int) -> PriorStep:
+        """The way from z to the clean latent predicted from it, and one level down.
+
+        The new level's noise is keep * (the noise just seen) + sqrt(1 - keep^2) * fresh noise with
+        keep = (alpha sigma') / (alpha' sigma), primes for the new level: the share that ancestral
         sampling keeps, under which an exact denoiser ends on its own data's law from any start.
         """
         time = self._times[step]
-        later = [t for t in self._times.values() if t < time]
-        alpha, sigma = self._schedule(time, z)
-        noisy = alpha * z + sigma * self._noise
         with torch.no_grad():
-            clean = self.generator.predict_x0(noisy, torch.full((len(z),), time, device=z.device), self._cond)
-        if later:
-            next_alpha, next_sigma = self._schedule(max(later), z)
+            noisy = self._noisy(z)
+            clean = self._denoised(noisy)
+        if time < self._time:
+            alpha, sigma = self._schedule(self._time, z)
+            next_alpha, next_sigma = self._schedule(time, z)
             keep = float((alpha * next_sigma) / (next_alpha * sigma))
             seen = (noisy - alpha * clean) / sigma
             fresh = torch.randn(z.shape, generator=self._rng).to(z)
             self._noise = keep * seen + math.sqrt(1 - keep**2) * fresh
-        delta = clean - z
-        return PriorStep(delta, {"prior_time": time, "prior_pull": float(delta.square().mean().sqrt())})
+        self._time, self._base = time, clean
+        return PriorStep(clean - z, {"prior_time": time, "prior_pull": float((clean - z).square().mean().sqrt())})
 
     def state_dict(self) -> dict[str, Any]:
-        return {"noise": self._noise.clone(), "rng": self._rng.get_state()}
+        return {"noise": self._noise.clone(), "base": self._base.clone(), "time": self._time, "rng": self._rng.get_state()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._noise = state["noise"].to(self._noise).clone()
+        self._noise, self._base = (state[name].to(self._noise).clone() for name in ("noise", "base"))
+        self._time = float(state["time"])
         self._rng.set_state(state["rng"])
+
+    def _noisy(self, z: Tensor) -> Tensor:
+        alpha, sigma = self._schedule(self._time, z)
+        return alpha * self._base + sigma * self._noise + (z - self._base)
+
+    def _denoised(self, noisy: Tensor) -> Tensor:
+        return self.generator.predict_x0(noisy, torch.full((len(noisy),), self._time, device=noisy.device), self._cond)
 
     def _schedule(self, time: float, like: Tensor) -> tuple[Tensor, Tensor]:
         alpha, sigma = self.generator.noise(torch.tensor(time, device=like.device))

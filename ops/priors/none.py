@@ -16,6 +16,9 @@ class NoPrior:
     def begin(self, z: Tensor, cond: Any, total_steps: int, rng: torch.Generator) -> None:
         pass
 
+    def estimate(self, z: Tensor) -> Tensor:
+        return z
+
     def wants(self, step: int) -> bool:
         return False
 

@@ -19,7 +19,7 @@ def swept(generator, scale, steps=100, levels=50):
     for step in range(steps):
         if prior.wants(step):
             z = z + prior.step(z, step).delta
-    return z
+    return prior.estimate(z)
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.0, 2.0], ids=["natural", "zero", "double"])
@@ -63,13 +63,16 @@ def test_taken_up_again_the_run_is_bit_equal():
         for step in steps:
             if prior.wants(step):
                 z = z + prior.step(z, step).delta
-        return z
+        return prior.estimate(z)
 
     rng = torch.Generator("cpu").manual_seed(3)
     first = Flair(generator, 10)
     start = generator.start(1, 5)
     first.begin(start, None, 40, rng)
-    half = go(first, start, range(20))
+    half = start
+    for step in range(20):
+        if first.wants(step):
+            half = half + first.step(half, step).delta
     state = first.state_dict()
     whole = go(first, half, range(20, 40))
 
@@ -77,6 +80,31 @@ def test_taken_up_again_the_run_is_bit_equal():
     second.begin(torch.zeros_like(start), None, 40, torch.Generator("cpu").manual_seed(99))
     second.load_state_dict(state)
     assert torch.equal(go(second, half, range(20, 40)), whole)
+
+
+def test_a_move_between_levels_is_a_move_of_the_noisy_latent():
+    generator = GaussianGenerator()
+    prior = Flair(generator, 4)
+    z = generator.start(1, 5)
+    prior.begin(z, None, 4, torch.Generator("cpu").manual_seed(3))
+    for step in range(3):
+        z = z + prior.step(z, step).delta
+    time = torch.tensor([0.5])  # of the third of four levels
+    gain = generator.predict_x0(torch.ones_like(z), time, None)[0, 0, 0, 0]
+    moved = z + 0.1
+    assert torch.allclose(prior.estimate(moved) - prior.estimate(z), (0.1 * gain).expand_as(z), atol=1e-5)
+    expected = prior.estimate(moved)
+    assert torch.allclose(moved + prior.step(moved, 3).delta, expected, atol=1e-6), "the next prior step takes the move with it"
+
+
+def test_gradient_comes_back_through_the_denoiser():
+    generator = GaussianGenerator((6,))
+    prior = Flair(generator, 4)
+    z = generator.start(1, 5).double()
+    prior.begin(z, None, 4, torch.Generator("cpu").manual_seed(3))
+    for step in range(3):
+        z = z + prior.step(z, step).delta
+    assert torch.autograd.gradcheck(prior.estimate, z.clone().requires_grad_())
 
 
 def test_both_priors_are_priors():
@@ -90,6 +118,7 @@ def test_no_prior_never_moves_anything():
     prior.begin(z, None, 10, torch.Generator("cpu"))
     assert not any(prior.wants(step) for step in range(10))
     assert torch.equal(prior.step(z, 0).delta, torch.zeros(1, 3))
+    assert prior.estimate(z) is z
 
 
 def test_no_levels_are_refused():
