@@ -123,8 +123,8 @@ def phrase(r, studio: Studio, low: int, high: int) -> tuple[list[tuple[float, fl
         rate, tempo = r.uniform(1.8, 4.5), ""
     count = int(3.1 * rate) + 1
     direction = 1 if root < (low + high) / 2 else -1
-    scale = np.array([[0, 2, 4, 5, 7, 9, 11], [0, 2, 3, 5, 7, 8, 10], [0, 2, 4, 7, 9, 12, 14]][r.integers(3)])
-    ladder = lambda n: int(scale[n % 7] + 12 * (n // 7))  # noqa: E731
+    scale = [[0, 2, 4, 5, 7, 9, 11], [0, 2, 3, 5, 7, 8, 10], [0, 2, 4, 7, 9]][r.integers(3)]
+    ladder = lambda n: scale[n % len(scale)] + 12 * (n // len(scale))  # noqa: E731
     velocity = lambda: min(127, max(20, studio.velocity(r)))  # noqa: E731
     if style == 0:  # one long note
         notes, used = [(r.uniform(0, 0.3), r.uniform(1.0, 3.0), root, velocity())], [root]

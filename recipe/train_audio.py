@@ -269,7 +269,8 @@ def train_prior(data: Path, run: Path, minutes: float) -> None:
     rng = torch.Generator().manual_seed(2)
     coder = load_autoencoder(run.parent / "audio_autoencoder")
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        latents = torch.cat([coder.encode(normalise(part.float())[:, None]).half() for part in sounds.mels.split(64)])
+        parts = [coder.encode(normalise(part.float())[:, None]).half() for part in sounds.mels.split(64)]
+    latents = torch.cat(parts)  # outside autocast, whose cat refuses halves
     model = prior()
 
     def condition(row: int, coin: float) -> Tensor:

@@ -40,12 +40,12 @@ def drawn(pictures: Pictures) -> np.ndarray:
 
 def phrases_of(row: dict, colour: str | None, action: str | None = None) -> list[str]:
     """What a drawing may be called; the first is drawn half of the time."""
-    label, tags = clean(row["label"]), [clean(t) for t in row["tags"]]
+    label, tags = clean(row["label"]), [t for t in map(clean, row["tags"]) if t]
     if colour:
         return [f"{colour} {label}", colour]
     if action:
         return [f"{label} {action}", label, action, *tags[:2]]
-    return [label, *[t for t in tags if t]]
+    return [label, *tags]
 
 
 @torch.no_grad()

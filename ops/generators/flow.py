@@ -107,7 +107,9 @@ class FlowTransformer(nn.Module):
             t, condition = (y.repeat_interleave(self.frames, 0) for y in (t, condition))
         h, w = self.grid
         absent = condition.isnan().any(-1, keepdim=True)
-        concept = torch.where(absent, self.null, self.concept(torch.where(absent, 0.0, condition)))
+        # unit vectors of many dimensions have tiny entries: brought to unit deviation, or they are learned very slowly
+        condition = torch.where(absent, 0.0, condition) * condition.shape[-1] ** 0.5
+        concept = torch.where(absent, self.null, self.concept(condition))
         c = F.silu(self.mix(F.silu(self.time(times(t)) + concept)))
         outer = self.modulate_outer(c).view(len(c), 6, -1)
         inner = self.modulate_inner(c).view(len(c), 6, -1)
