@@ -18,6 +18,10 @@ from ..encoders.protocol import Embedding, Encoder
 from ..space import Modality
 from .value import Measure, Moment, Objective
 
+CLOSEST = 0.7
+"""The smallest share of a frame's side that a look takes in. Closer looks ask for the concept inside itself: with 0.35
+falling to 0.15, six pocket words ended at a mean cosine of 0.26 and with 0.7 at 0.34, and hearts and houses fell apart."""
+
 Glimpse = Callable[[Tensor, Moment, int], Tensor]
 
 
@@ -32,8 +36,8 @@ def views(objective: Objective, encoder: Encoder, generator: Rated, count: int =
 
     The first look is always the whole, untouched media, and the metrics are those of that look;
     with `count` 1 it is the only one. Media as `generator` decodes them: image [B, 3, H, W],
-    audio [B, C, T], video [B, T, 3, H, W]. The looks are widely framed and noisy early in the run,
-    close and clean late.
+    audio [B, C, T], video [B, T, 3, H, W]. The looks are noisy early in the run and clean
+    late.
     """
     if count < 1:
         raise ValueError(f"count of views must be at least 1, not {count}")
@@ -93,8 +97,7 @@ def _between(early: float, late: float, progress: float) -> float:
 
 def _boxes(count: int, moment: Moment) -> Tensor:
     """[count, 3]: side as a share of the frame, and the centre (x, y) in -1..1, so that the box stays inside."""
-    low, high = _between(0.35, 0.15, moment.progress), _between(1.0, 0.6, moment.progress)
-    side = low + (high - low) * torch.rand(count, generator=moment.rng)
+    side = CLOSEST + (1 - CLOSEST) * torch.rand(count, generator=moment.rng)
     side[3::4] = 1.0
     centre = (torch.rand(count, 2, generator=moment.rng) * 2 - 1) * (1 - side[:, None])
     return torch.cat([side[:, None], centre], dim=1)
