@@ -134,9 +134,11 @@ def _bars(title: str):
     bars = {}
 
     def watch(modality, track, step):
-        bar = bars.get((modality, track))
-        if bar is None:
-            bar = bars[modality, track] = tqdm(total=step.total, desc=f"{title} | {modality} {track}", unit="step", leave=True)
+        if (modality, track) not in bars:
+            for earlier in bars.values():
+                earlier.close()
+            bars[modality, track] = tqdm(total=step.total, desc=f"{title} | {modality} {track}", unit="step")
+        bar = bars[modality, track]
         bar.update()
         if step.reading:
             bar.set_postfix_str(f"cosine {step.metrics['cosine']:.2f}, reads {', '.join(word for word, _ in step.reading[:3])}")
