@@ -128,6 +128,11 @@ def test_version(capsys):
     assert f"torch {torch.__version__}" in capsys.readouterr().out
 
 
+def heeds_interrupts():
+    """A shell's background job, as a test run may be, hands down an ignored SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def command(*arguments, **more):
     return subprocess.Popen(
         [sys.executable, "-m", "concept_algebra.cli", *arguments],
@@ -180,7 +185,7 @@ def test_full_disk_gets_a_line_and_leaves_nothing(tmp_path):
 
 
 def test_interruption_exits_with_130_and_leaves_nothing(tmp_path):
-    ran = command("showcase", "fire", "--out", str(tmp_path / "out"), "--steps", "100000", "--modality", "image")
+    ran = command("showcase", "fire", "--out", str(tmp_path / "out"), "--steps", "100000", "--modality", "image", preexec_fn=heeds_interrupts)
     said = ""
     while "step" not in said:  # the first step is done
         said += ran.stderr.read(1)
