@@ -9,7 +9,7 @@ from .space import Modality
 # (steps, looks at the media per step) of a full and of a quick render: what two CPU cores do in
 # ten minutes and in one for all modalities together.
 _FULL = {"image": (200, 4), "audio": (150, 3), "video": (100, 2)}
-_QUICK = {"image": (50, 3), "audio": (30, 2), "video": (20, 1)}
+_QUICK = {"image": (40, 3), "audio": (24, 2), "video": (14, 1)}
 
 
 def settings(modality: Modality, track: Track, quick: bool = False, steps: int | None = None) -> Settings:
