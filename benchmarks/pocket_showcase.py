@@ -17,7 +17,7 @@ TARGETS = (
     "bicycle house mountain volcano sun moon star rainbow fire snowman heart skull ghost crown key bell guitar balloon "
     "umbrella flower frog rose"
 ).split()
-QUICK = 4
+QUICK = 3
 
 
 def figures(encoder: PocketEncoder, quick: bool) -> dict[str, float]:

@@ -15,7 +15,7 @@ TOLD_APART = ("rising", "falling", "spinning", "flickering")
 def figures(encoder: PocketEncoder, quick: bool) -> dict[str, float]:
     """video_top1: the name among all trained ones; motion_accuracy: the verb among four (chance .25)."""
     shown = held_out()
-    pixels, truth = shown.of("style", 64 if quick else 10_000)
+    pixels, truth = shown.of("style", 48 if quick else 10_000)
     kinds = [TOLD_APART[i % len(TOLD_APART)] for i in range(len(truth))]
     rng = torch.Generator().manual_seed(99)
     pooled = []
