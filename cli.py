@@ -92,10 +92,13 @@ def _showcase(options: argparse.Namespace) -> None:
     from .ops.encoders import pocket as encoders
     from .ops.expression import evaluate
     from .ops.generators import pocket as generators
-    from .ops.runtime import pick_device
+    from .ops.runtime import GRADIENTS_AGREE, gradient_self_test, pick_device
     from .ops.showcase import showcase, write_gallery
 
     device = pick_device(options.device)
+    if device.type != "cpu" and (agreement := gradient_self_test(device)) < GRADIENTS_AGREE:
+        print(f"concept-algebra: gradients on {device} differ from the CPU's (agreement {agreement:.3f}): using the CPU", file=sys.stderr)
+        device = pick_device("cpu")
     wanted = [name for name in MODALITIES if not options.modality or any(name in names for names in options.modality)]
     _writable(options.out)
     encoder = encoders.load(device)
@@ -131,22 +134,21 @@ def _bars(title: str):
     """A progress bar a render, one after the other, with the cosine and the words being read."""
     from tqdm import tqdm
 
-    bars = {}
+    bars = []
 
     def watch(modality, track, step):
-        if (modality, track) not in bars:
-            for earlier in bars.values():
-                earlier.close()
-            bars[modality, track] = tqdm(total=step.total, desc=f"{title} | {modality} {track}", unit="step")
-        bar = bars[modality, track]
-        bar.update()
+        if step.index == 0:
+            bars.append(tqdm(total=step.total, desc=f"{title} | {modality} {track}", unit="step"))
+        bars[-1].update()
         if step.reading:
-            bar.set_postfix_str(f"cosine {step.metrics['cosine']:.2f}, reads {', '.join(word for word, _ in step.reading[:3])}")
+            bars[-1].set_postfix_str(f"cosine {step.metrics['cosine']:.2f}, reads {', '.join(word for word, _ in step.reading[:3])}")
+        if step.index == step.total - 1:
+            bars[-1].close()
 
     try:
         yield watch
     finally:
-        for bar in bars.values():
+        for bar in bars:
             bar.close()
 
 
