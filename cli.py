@@ -64,7 +64,8 @@ class _Version(argparse.Action):
     def __call__(self, parser, *_):
         from .ops.showcase import versions
 
-        parser.exit(message="\n".join(f"{name} {value}" for name, value in versions().items()) + "\n")
+        print("\n".join(f"{name} {value}" for name, value in versions().items()))
+        parser.exit()
 
 
 def _whole(least: int):

@@ -78,7 +78,7 @@ def showcase(
         "seconds": round(seconds, 1),
         "versions": versions(),
         "space": encoder.space.id,
-        "weights": {modality: getattr(generator, "id", None) for modality, generator in generators.items()},
+        "weights": {modality: generator.id for modality, generator in generators.items()},
         "text": asdict(said) | {"words": words} if said else None,
         "renders": [_record(made) for made in renders],
     }

@@ -127,6 +127,11 @@ def test_version(capsys):
     assert f"torch {torch.__version__}" in capsys.readouterr().out
 
 
+def heeds_interrupts():
+    """A shell's background job, as a test run may be, hands down an ignored SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def command(*arguments, **more):
     return subprocess.Popen(
         [sys.executable, "-m", "concept_algebra.cli", *arguments],
@@ -178,14 +183,9 @@ def test_full_disk_gets_a_line_and_leaves_nothing(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def interruptible():
-    """A job started in the background inherits an ignored SIGINT, and Python then leaves it ignored."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 def test_interruption_exits_with_130_and_leaves_nothing(tmp_path):
     arguments = ["showcase", "fire", "--out", str(tmp_path / "out"), "--steps", "3000", "--modality", "image"]
-    ran = command(*arguments, preexec_fn=interruptible)
+    ran = command(*arguments, preexec_fn=heeds_interrupts)
     try:
         said = ""
         while "step" not in said:  # the first step is done

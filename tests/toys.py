@@ -12,6 +12,7 @@ class GaussianGenerator:
     Flow schedule: x_t = (1 - t) x0 + t eps, hence E[x0 | x_t] below (Gaussian conditioning).
     """
 
+    id = "gaussian"
     modality = "image"
 
     def __init__(self, shape=(3, 16, 16), mean=0.0, deviation=1.0):

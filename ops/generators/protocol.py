@@ -13,9 +13,11 @@ from ..space import Modality
 class Generator(Protocol):
     """One modality's decoder with its diffusion model.
 
-    Times t run from 0 (clean) to 1 (pure noise). `latent_shape` is one latent's shape without the batch.
+    Times t run from 0 (clean) to 1 (pure noise). `latent_shape` is one latent's shape without the batch; `id` names
+    the generator and its weights.
     """
 
+    id: str
     modality: Modality
     latent_shape: tuple[int, ...]
 

@@ -57,7 +57,8 @@ def test_gradients_reach_the_media_and_are_right(pocket, modality):
     assert all(p.grad is None for p in pocket.parameters())
     # along the gradient itself, where a finite difference in single precision still has something to measure
     direction = x.grad / x.grad.norm()
-    step = 0.05
+    # small enough to stay between the kinks of the stem's clipped activations
+    step = 0.01
     with torch.no_grad():
         ends = [(embed(pocket, modality, x + s * step * direction).pooled @ target).sum().item() for s in (1, -1)]
     assert (ends[0] - ends[1]) / (2 * step) == pytest.approx(x.grad.norm().item(), rel=0.05)

@@ -1,0 +1,67 @@
+"""What every pocket generator shares: an autoencoder, a flow prior on its latents, and the text that may condition it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ..encoders.pocket import PocketEncoder
+from ..space import fingerprint
+from .flow import along, x0_from_velocity
+
+
+class LatentFlow(nn.Module):
+    """The diffusion side of a `Generator` (see protocol.py); a modality adds `latent_shape`, `decode` and `encode`."""
+
+    latent_shape: tuple[int, ...]
+
+    def __init__(self, autoencoder: nn.Module, prior: nn.Module, encoder: PocketEncoder):
+        super().__init__()
+        self.autoencoder, self.prior = autoencoder, prior
+        # what a run's record names the weights by
+        self.id = "pocket-" + fingerprint(self.state_dict())
+        # held in a tuple: the encoder is a neighbour, not a part whose weights this module owns
+        self._encoder = (encoder,)
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.prior.parameters()).device
+
+    def start(self, size: int, seed: int) -> Tensor:
+        """Standard normal latents [size, *latent_shape], the same for a seed on every device."""
+        rng = torch.Generator().manual_seed(seed)
+        return torch.randn(size, *self.latent_shape, generator=rng).to(self.device)
+
+    def noise(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """Rectified flow: alpha = 1 - t, sigma = t."""
+        return 1 - t, t
+
+    def condition(self, prompt: str | None) -> Tensor:
+        """Condition rows [1, 768]: the prompt's text embedding, or NaN throughout, which the prior reads as no prompt."""
+        if prompt is None:
+            return torch.full((1, 768), torch.nan, device=self.device)
+        with torch.no_grad():
+            return self._encoder[0].text([prompt]).pooled
+
+    def predict_x0(self, x_t: Tensor, t: Tensor, cond: Tensor, lora: bool = False) -> Tensor:
+        """The prior's clean latent from x_t [B, *latent_shape] at times t [B]; cond [1, 768] or [B, 768]."""
+        if lora:
+            raise ValueError("lora=True, but no LoRA is attached to this generator")
+        v = self.prior(x_t, t, cond.expand(len(x_t), -1))
+        return x0_from_velocity(x_t, v, t)
+
+    @torch.no_grad()
+    def sample(self, cond: Tensor, size: int, seed: int, steps: int = 24, guidance: float = 3.0) -> Tensor:
+        """Latents [size, *latent_shape] drawn from the prior by Euler steps from t = 1 to 0, with classifier-free guidance."""
+        z = self.start(size, seed)
+        null = self.condition(None)
+        grid = torch.linspace(1, 0, steps + 1, device=self.device)
+        for now, after in zip(grid, grid[1:]):
+            t = now.expand(size)
+            x0 = self.predict_x0(z, t, cond)
+            if guidance != 1 and not cond.isnan().any():
+                free = self.predict_x0(z, t, null)
+                x0 = free + guidance * (x0 - free)
+            eps = (z - along(1 - t, z) * x0) / along(t, z)
+            z = along((1 - after).expand(size), z) * x0 + along(after.expand(size), z) * eps
+        return z
