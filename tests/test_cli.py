@@ -7,7 +7,6 @@ import resource
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 import torch
@@ -185,13 +184,18 @@ def test_full_disk_gets_a_line_and_leaves_nothing(tmp_path):
 
 
 def test_interruption_exits_with_130_and_leaves_nothing(tmp_path):
-    ran = command("showcase", "fire", "--out", str(tmp_path / "out"), "--steps", "100000", "--modality", "image", preexec_fn=heeds_interrupts)
-    said = ""
-    while "step" not in said:  # the first step is done
-        said += ran.stderr.read(1)
-    time.sleep(0.2)
-    ran.send_signal(signal.SIGINT)
-    said += ran.communicate(timeout=120)[1]
+    arguments = ["showcase", "fire", "--out", str(tmp_path / "out"), "--steps", "3000", "--modality", "image"]
+    ran = command(*arguments, preexec_fn=heeds_interrupts)
+    try:
+        said = ""
+        while "step" not in said:  # the first step is done
+            read = ran.stderr.read(1)
+            assert read, said
+            said += read
+        ran.send_signal(signal.SIGINT)
+        said += ran.communicate(timeout=60)[1]
+    finally:
+        ran.kill()
     assert ran.returncode == 130
     assert "interrupted" in re.split(r"[\r\n]", said.strip())[-1] and "Traceback" not in said
     assert not (tmp_path / "out").exists()
