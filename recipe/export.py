@@ -24,7 +24,7 @@ from concept_algebra.ops.pocket.store import FOLDER, fill, read
 from .evaluation_sheet import BENCHMARKS
 from .pictures import Pictures, flatten
 from .sounds import load_sounds
-from .text import anchor
+from .language import language
 
 
 def weights(run: Path, prefix: str = "") -> dict[str, Tensor]:
@@ -54,7 +54,7 @@ def clouds(pictures: Pictures, words: list[str], data: Path) -> dict[str, Tensor
     image = fill(pocket_vision.tower(), read("image")[0], "image")
     rows = np.random.default_rng(0).permutation(pictures.trained)[:2048]
     pooled = torch.cat([image(pocket_vision.normalise(pictures.plain(part, 128)))[0] for part in np.array_split(rows, 32)])
-    found = {"text": cloud(torch.from_numpy(np.asarray(anchor(words), np.float32))), "image": cloud(pooled)}
+    found = {"text": cloud(language(words)), "image": cloud(pooled)}
     if (FOLDER / "video.safetensors").exists():
         video = fill(pocket_vision.tower(FRAMES), {**read("image")[0], **read("video")[0]}, "video")
         rng = torch.Generator().manual_seed(0)

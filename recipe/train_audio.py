@@ -33,17 +33,13 @@ from .names import hits, matching_loss
 from .real_sounds import load_real
 from .sound_names import CONCEPTS
 from .sounds import load_sounds
-from .text import anchor
+from .language import language
 
 WORDS = ("high", "low", "fast", "slow", "loud", "quiet", "distant", "rising", "falling")
 NAMES = [c.name for c in CONCEPTS]
 DENSE = 0.3
 DROP = 0.15
 SILENCE = math.log(FLOOR)
-
-
-def anchors(phrases: list[str], data: Path) -> Tensor:
-    return torch.from_numpy(np.asarray(anchor(phrases, data), np.float32))
 
 
 class Sounds:
@@ -53,7 +49,7 @@ class Sounds:
         self.data = data
         self.phrases = list(dict.fromkeys([*NAMES, *(k for c in CONCEPTS for k in c.keywords), *WORDS]))
         self.index = {p: i for i, p in enumerate(self.phrases)}
-        self.table = anchors(self.phrases, data)
+        self.table = language(self.phrases)
         self.own = torch.zeros(len(NAMES), len(self.phrases))  # a concept's keywords, each row summing to 1
         for i, concept in enumerate(CONCEPTS):
             for word in concept.keywords:
@@ -77,12 +73,12 @@ class Sounds:
         self.said = [[w for w in row["phrase"].split() if w in WORDS] if row["second"] < 0 else [] for row in rows]
         composed = list(dict.fromkeys(row["phrase"] for row in rows))
         self.composed = {p: i for i, p in enumerate(composed)}
-        self.composed_table = anchors(composed, self.data)
+        self.composed_table = language(composed)
         self.takes = [(self.name == i).nonzero()[:, 0] for i in range(len(NAMES))]
         print(f"{self.count} clips, {len(self.phrases)} phrases, {len(composed)} composed", flush=True)
 
     def targets(self, rows: list[int], guests: list[int]) -> tuple[Tensor, Tensor]:
-        """Candidate anchors [K + composed, 768] and soft targets [B, K + composed].
+        """Candidates [K + composed, 768] and soft targets [B, K + composed].
 
         A guest is a clip mixed in on the fly, or -1. Name .6 and keywords .4; a composed phrase takes .4 of it all.
         """
@@ -192,7 +188,7 @@ class Learner(nn.Module):
 @torch.no_grad()
 def figures(tower: PocketAudio, data: Path) -> dict[str, float]:
     """Unseen takes and, where the evaluation sets are at hand, real recordings, among all sound names."""
-    table = anchors(NAMES, data)
+    table = language(NAMES)
     mels, rows = load_sounds(data, held_out=True)
     alone = [i for i, row in enumerate(rows) if row["second"] < 0]
     sets = {"audio": (torch.from_numpy(mels[alone]).float()[:, None].expand(-1, 3, -1, -1), torch.tensor([rows[i]["name"] for i in alone]))}

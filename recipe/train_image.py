@@ -1,9 +1,10 @@
-"""Trains the picture tower toward the frozen anchor: names, keywords and composed colours.
+"""Trains the picture tower toward the frozen text tower: names, keywords and composed colours.
 
     python -m recipe.train_image --data DIR --minutes 50
+    python -m recipe.train_image --data DIR --minutes 50 --thaw       (after it: the stem's last stage learns as well)
 
-The stem comes from a photograph classifier and stays frozen; for the first 70 % of the budget the layers see a random
-24 of the 64 patch tokens (Li et al. 2022, arXiv 2212.00794), then all of them.
+The stem comes from a photograph classifier and is frozen at first; for the first 70 % of each budget the layers see a
+random 24 of the 64 patch tokens (Li et al. 2022, arXiv 2212.00794), then all of them.
 """
 
 from __future__ import annotations
@@ -22,19 +23,21 @@ from .loop import train
 from .photo_teacher import load_into
 from .names import Names, clean, hits, matching_loss
 from .pictures import COLOURS, Pictures, backgrounds, flatten, jitter, place, tint
-from .text import anchor
+from .language import language
 
 SHARES = {"openclipart": 0.1, "game-icons": 0.14, "meteocons": 0.02}
 TINTED, DENSE, KEPT = 0.2, 0.3, 24
+THAWED = 3  # blocks of the last stage, 8x8: little to compute, and the least general
 
 
 class Learner(nn.Module):
-    def __init__(self, data: Path):
+    def __init__(self, data: Path, thaw: bool = False):
         super().__init__()
         self.tower = tower().to(memory_format=torch.channels_last)
         stem = self.tower.vision_model.embeddings.patch_embedding
         load_into(stem, data)
-        for part in (stem.stem, stem.blocks):
+        self.frozen = len(stem.blocks) - (THAWED if thaw else 0)
+        for part in (stem.stem, stem.blocks[: self.frozen]):
             part.requires_grad_(False)
         self.scale = nn.Parameter(torch.tensor(3.0))
 
@@ -43,7 +46,9 @@ class Learner(nn.Module):
         model = self.tower.vision_model
         embeddings, stem = model.embeddings, model.embeddings.patch_embedding
         with torch.no_grad():  # in small parts, whose activations stay in the processor's cache
-            features = torch.cat([stem.features(part) for part in x.split(16)])
+            features = torch.cat([stem.features(part, stop=self.frozen) for part in x.split(16)])
+        for block in stem.blocks[self.frozen :]:
+            features = block(features)
         patches = stem.out(features).flatten(2).transpose(1, 2)
         first = embeddings.class_embedding.expand(len(x), 1, -1)
         tokens = torch.cat([first, patches], 1) + embeddings.position_embedding.weight
@@ -70,7 +75,7 @@ class Batches:
         self.palette = torch.tensor(list(COLOURS.values()))
 
     def draw(self, size: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Pixels [B, 3, 128, 128], candidate anchors [K + composed, 768], soft targets [B, K + composed]."""
+        """Pixels [B, 3, 128, 128], candidates [K + composed, 768], soft targets [B, K + composed]."""
         rng = self.rng
         rows = self.pictures.trained[torch.multinomial(self.weight, size, replacement=True, generator=rng).numpy()]
         x = place(self.pictures.cut_outs(rows, SIZE), rng)
@@ -88,7 +93,7 @@ class Batches:
             target[where] *= 0.3
             target[torch.tensor(where), hue] += 0.2
             extra[torch.tensor(where), torch.arange(len(where))] = 0.5
-        composed = torch.from_numpy(np.asarray(self.names.anchor(phrases), np.float32)) if phrases else self.names.table[:0]
+        composed = language(phrases)
         table = torch.cat([self.names.table, composed])
         return normalise(x).contiguous(memory_format=torch.channels_last), table, torch.cat([target, extra], 1)
 
@@ -110,7 +115,7 @@ def held_out_figures(model: nn.Module, pictures: Pictures, few: bool = False) ->
     figures = {}
     for name, rows, labels, ks in (("style", pictures.unseen_style, trained, (1, 5)), ("concept", pictures.unseen_concepts, unseen, (1, 5))):
         rows = rows[:: max(1, len(rows) // 300)] if few else rows
-        table = torch.from_numpy(np.asarray(anchor(labels), np.float32))
+        table = language(labels)
         truth = torch.tensor([labels.index(clean(pictures.rows[i]["label"])) for i in rows])
         pooled = embed(model, pictures, rows)
         for k in ks:
@@ -121,17 +126,20 @@ def held_out_figures(model: nn.Module, pictures: Pictures, few: bool = False) ->
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=Path("recipe-data"))
-    parser.add_argument("--run", type=Path, default=Path("recipe-data/run/image"))
+    parser.add_argument("--runs", type=Path, default=Path("recipe-data/run"))
     parser.add_argument("--minutes", type=float, default=50)
+    parser.add_argument("--thaw", action="store_true")
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
     pictures = Pictures(args.data)
-    names = Names(pictures.rows, anchor, extra=COLOURS)
-    anchor([f"{c} {label}" for label in dict.fromkeys(names.labels) for c in COLOURS])
+    names = Names(pictures.rows, extra=COLOURS)
     batches = Batches(pictures, names, torch.Generator().manual_seed(0))
-    model = Learner(args.data)
+    model = Learner(args.data, args.thaw)
+    if args.thaw:
+        model.load_state_dict(torch.load(args.runs / "image" / "state.pt", weights_only=True)["mean"])
+    run = args.runs / ("image_thawed" if args.thaw else "image")
 
     def step(index: int, progress: float) -> Tensor:
         model.train()
@@ -142,8 +150,8 @@ def main() -> None:
         spread = F.normalize(dense.mean(1), dim=-1)
         return matching_loss(pooled, model.scale, table, target) + DENSE * matching_loss(spread, model.scale, table, target)
 
-    mean = train(model, step, args.run, args.minutes, lr=1.2e-3, evaluate=lambda m: held_out_figures(m.tower, pictures, few=True), evaluate_every=6)
-    torch.save(mean.tower.state_dict(), args.run / "final.pt")
+    mean = train(model, step, run, args.minutes, lr=6e-4 if args.thaw else 1.2e-3, evaluate=lambda m: held_out_figures(m.tower, pictures, few=True), evaluate_every=6)
+    torch.save(mean.tower.state_dict(), run / "final.pt")
     print(held_out_figures(mean.tower, pictures))
 
 

@@ -1,4 +1,4 @@
-"""Trains the flow priors of pictures and clips on autoencoder latents, conditioned on anchors and on nothing.
+"""Trains the flow priors of pictures and clips on autoencoder latents, conditioned on text embeddings and on nothing.
 
     python -m recipe.train_prior image --data DIR --minutes 45
     python -m recipe.train_prior video --data DIR --minutes 15    (after the picture prior: adds temporal attention only)
@@ -24,22 +24,24 @@ from concept_algebra.ops.pocket.motion import MOTIONS, motion
 from .loop import train
 from .names import clean
 from .pictures import COLOURS, Pictures, backgrounds, flatten, place, tint
-from .text import anchor
+from .language import language
 
 VARIANTS = 5
-PEOPLE = re.compile(r"\b(man|men|woman|women|person|people|boy|girl|couple|family|kiss|hand|hands|face)\b")
+THINNED = re.compile(
+    r"\b(man|men|woman|women|person|people|boy|girl|couple|family|kiss|hand|hands|button|keycap|sign|symbol|arrow|o.clock|thirty|square|circle)\b"
+)
 DROP = 0.15  # share of rows trained with the null condition
 
 
 def drawn(pictures: Pictures) -> np.ndarray:
-    """Rows the priors learn: coloured styles, the near-identical figures of people and faces thinned to a third."""
-    rows = [i for i in pictures.trained if pictures.style[i] != "game-icons"]
+    """Rows the priors learn: emoji and icons in colour, the near-identical people, buttons and clocks thinned to a third."""
+    rows = [i for i in pictures.trained if pictures.style[i] not in ("game-icons", "openclipart")]
     rng = np.random.default_rng(0)
-    return np.array([i for i in rows if not PEOPLE.search(pictures.rows[i]["label"]) or rng.random() < 0.34])
+    return np.array([i for i in rows if not THINNED.search(pictures.rows[i]["label"]) or rng.random() < 0.34])
 
 
 def phrases_of(row: dict, colour: str | None, action: str | None = None) -> list[str]:
-    """What a drawing may be called; the first is drawn half of the time."""
+    """What a drawing may be called; the first is drawn seven times of ten."""
     label, tags = clean(row["label"]), [t for t in map(clean, row["tags"]) if t]
     if colour:
         return [f"{colour} {label}", colour]
@@ -63,11 +65,11 @@ def picture_latents(pictures: Pictures, model: Autoencoder) -> tuple[Tensor, lis
         for part in np.array_split(rows, len(rows) // 64):
             x = pictures.cut_outs(part, 128)
             if variant:
-                x = place(x, rng, spread=0.45)
+                x = place(x, rng, spread=0.35)
             choice = torch.randint(len(COLOURS), (len(part),), generator=rng)
             tinted = torch.rand(len(part), generator=rng) < (0.25 if variant == VARIANTS - 1 else 0.0)
             x = torch.where(tinted[:, None, None, None], tint(x, palette[choice]), x)
-            latents.append(encode(model, flatten(x, backgrounds(len(part), 128, rng, white=0.8))))
+            latents.append(encode(model, flatten(x, backgrounds(len(part), 128, rng, white=0.9))))
             phrases += [phrases_of(pictures.rows[r], list(COLOURS)[c] if t else None) for r, c, t in zip(part, choice, tinted)]
     return torch.cat(latents), phrases
 
@@ -118,7 +120,7 @@ def main() -> None:
         for name, p in model.named_parameters():
             p.requires_grad_("temporal" in name)
     words = list(dict.fromkeys(p for options in phrases for p in options))
-    table = torch.from_numpy(np.asarray(anchor(words), np.float32))
+    table = language(words)
     index = {w: i for i, w in enumerate(words)}
     options = [[index[p] for p in row] for row in phrases]
     print(f"{len(latents)} latents, mean {latents.float().mean():.3f}, deviation {latents.float().std():.3f}, {len(words)} phrases", flush=True)
@@ -128,7 +130,7 @@ def main() -> None:
         model.train()
         rows = torch.randint(len(latents), (size,), generator=rng)
         coins = torch.rand(size, 2, generator=rng)
-        picks = [options[r][0] if c < 0.5 or len(options[r]) == 1 else options[r][1 + int((c - 0.5) * 2 * (len(options[r]) - 1) * 0.9999)] for r, c in zip(rows.tolist(), coins[:, 0].tolist())]
+        picks = [options[r][0] if c < 0.7 or len(options[r]) == 1 else options[r][1 + int((c - 0.7) / 0.3 * (len(options[r]) - 1) * 0.9999)] for r, c in zip(rows.tolist(), coins[:, 0].tolist())]
         condition = torch.where(coins[:, 1:] < DROP, torch.nan, table[picks])
         x0 = latents[rows].float()
         # logit-normal times: the middle of the path is where the picture is decided (Esser et al. 2024, arXiv 2403.03206)

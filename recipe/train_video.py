@@ -21,7 +21,7 @@ from concept_algebra.ops.pocket.motion import FRAMES, MOTIONS, motion
 from .loop import train
 from .names import Names, clean, hits, matching_loss
 from .pictures import Pictures, backgrounds, flatten, jitter
-from .text import anchor
+from .language import language
 from .train_image import SHARES
 
 TOLD_APART = ("rising", "falling", "spinning", "flickering")
@@ -62,7 +62,7 @@ def held_out_figures(model: nn.Module, pictures: Pictures, count: int) -> dict[s
     rng = torch.Generator().manual_seed(99)
     rows = pictures.unseen_style[:: max(1, len(pictures.unseen_style) // count)]
     labels = list(dict.fromkeys(clean(r["label"]) for r in pictures.rows if r["style"] not in SHARES and not r["unseen"]))
-    table, words = (torch.from_numpy(np.asarray(anchor(list(x)), np.float32)) for x in (labels, TOLD_APART))
+    table, words = (language(x) for x in (labels, TOLD_APART))
     kinds = [TOLD_APART[i % 4] for i in range(len(rows))]
     pooled = []
     for part in range(0, len(rows), 16):
@@ -89,8 +89,7 @@ def main() -> None:
     animations = np.load(args.data / "ready" / "clips.npy", mmap_mode="r")
     animated = json.loads((args.data / "ready" / "clips.json").read_text())
     usable = [i for i, r in enumerate(animated) if not r["unseen"]]
-    names = Names(pictures.rows + animated, anchor, extra=MOTIONS)
-    anchor([f"{label} {m}" for label in dict.fromkeys(names.labels[i] for i in stills) for m in MOTIONS if m != "still"])
+    names = Names(pictures.rows + animated, extra=MOTIONS)
     offset = len(pictures.rows)
     moves = [m for m in MOTIONS if m != "still"]
     model = Learner(torch.load(args.runs / "image" / "final.pt", weights_only=True))
@@ -119,7 +118,7 @@ def main() -> None:
                 extra[i, i * len(moves) + moves.index(kind)] = 2.0
         target = torch.cat([target, extra], 1)
         target = target / target.sum(1, keepdim=True)
-        table = torch.cat([names.table, torch.from_numpy(np.asarray(names.anchor(phrases), np.float32))])
+        table = torch.cat([names.table, language(phrases)])
         with torch.autocast("cpu", torch.bfloat16):
             pooled, _, _, _ = model.tower(normalise(jitter(frames, rng)).contiguous(memory_format=torch.channels_last))
         return matching_loss(pooled, model.scale, table, target)

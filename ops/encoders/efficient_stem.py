@@ -56,10 +56,10 @@ class EfficientStem(nn.Module):
         self.blocks = nn.ModuleList(blocks)
         self.out = nn.Conv2d(CHANNELS, width, 1)
 
-    def features(self, x: Tensor) -> Tensor:
-        """[B, 112, H/16, W/16], before the projection to the tower's width."""
+    def features(self, x: Tensor, stop: int | None = None) -> Tensor:
+        """[B, 112, H/16, W/16], before the projection to the tower's width; with `stop`, after that many blocks."""
         x = F.relu6(self.stem(x))
-        for block in self.blocks:
+        for block in self.blocks[:stop]:
             x = block(x)
         return x
 
