@@ -2,7 +2,33 @@
 
 from comfy_api.latest import ComfyExtension, io
 
+from . import host
+
 
 class ConceptAlgebra(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return []
+        from . import algebra, encode, files, lists, load, read, render
+
+        # here and not in on_load, which ComfyUI 0.8 does not call first
+        host.register_folders()
+        return [
+            load.LoadConceptEncoder,
+            load.LoadGenerator,
+            encode.EncodeText,
+            encode.EncodeImage,
+            encode.EncodeAudio,
+            encode.EncodeVideo,
+            algebra.ConceptAdd,
+            algebra.ConceptSub,
+            algebra.ConceptSlerp,
+            algebra.ConceptScale,
+            algebra.ConceptExpression,
+            render.FlairPrior,
+            render.LatentOptimiser,
+            read.ConceptReadout,
+            read.CompareTracks,
+            files.SaveConcept,
+            files.LoadConcept,
+            lists.ConceptList,
+            lists.TargetFromList,
+        ]

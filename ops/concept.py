@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from .encoders.protocol import Embedding, Encoder
 
 FORMAT = "concept-algebra/concept/1"
+SMALLEST = 8
+"""Pixels a side under which a picture is refused."""
 CROSS_MODAL_STRENGTH = 3.0
 """The default gain of `Concept.shift` between modalities. Measured on CLIP ViT-B/16 COCO pairs after per-modality
 centring: a text delta moves an image to the wanted neighbour best at 3 to 4 times its length (top-5 hits .68 at 3,
@@ -102,6 +104,7 @@ class Concept:
                 f"image has shape {tuple(pixels.shape)} and values {pixels.min():.3g}..{pixels.max():.3g}, "
                 "expected 3 channels in 0..1"
             )
+        _large_enough(pixels, "image")
         with torch.no_grad():
             return cls.from_embedding(encoder.image(pixels), encoder.space, name)
 
@@ -135,6 +138,7 @@ class Concept:
             raise ValueError(f"video has {frames.shape[1]} frames of {frames.shape[2]} channels, expected 2 or more of 3")
         if frames.min() < -1e-3 or frames.max() > 1 + 1e-3:
             raise ValueError(f"video has values {frames.min():.3g}..{frames.max():.3g}, expected 0..1")
+        _large_enough(frames, "video")
         with torch.no_grad():
             return cls.from_embedding(encoder.video(frames, fps), encoder.space, name)
 
@@ -152,7 +156,7 @@ class Concept:
     def direction(self) -> Tensor:
         """The unit vector [D]. ValueError when the concept is zero (shorter than `algebra.ZERO`)."""
         if self.is_zero:
-            raise ValueError(f"'{self}' has no direction: it comes out as zero")
+            raise ValueError(f"'{self}' has no direction: it comes out as zero; change a weight or an operand")
         return algebra.direction(self.vector)
 
     @property
@@ -318,6 +322,12 @@ def _media(tensor: Tensor, kind: str, dimensions: int, expected: str) -> Tensor:
     if tensor.ndim != dimensions or tensor.shape[0] != 1 or tensor.numel() == 0 or not tensor.is_floating_point():
         raise ValueError(f"{kind} is {tensor.dtype} of shape {tuple(tensor.shape)}, expected one float {expected}")
     return finite(tensor, kind)
+
+
+def _large_enough(pixels: Tensor, kind: str) -> None:
+    height, width = pixels.shape[-2:]
+    if min(height, width) < SMALLEST:
+        raise ValueError(f"{kind} is {width} x {height} pixels, expected at least {SMALLEST} a side: there is nothing to see in it")
 
 
 def _name(modality: Modality, source: str | os.PathLike | Tensor) -> Written:

@@ -120,7 +120,7 @@ def evaluate(
     ValueError for slerp between opposite concepts or a modality that the encoder lacks.
     """
     names = names or {}
-    leaves: dict[Node, Concept] = {}
+    made: dict[Node, Concept] = {}
 
     def value(node: Node) -> Concept:
         match node:
@@ -136,9 +136,9 @@ def evaluate(
                 return concept
             case Slerp(a, b, t):
                 return Concept.slerp(value(a), value(b), t)
-        if node not in leaves:
-            leaves[node] = leaf(node)
-        return leaves[node]
+        if node not in made:
+            made[node] = leaf(node)
+        return made[node]
 
     def leaf(node: Phrase | Media) -> Concept:
         modality = node.modality if isinstance(node, Media) else "text"
@@ -150,6 +150,18 @@ def evaluate(
         return read(Path(base_dir or "") / node.path, encoder).called(written.media(modality, node.path))
 
     return value(parse(text, names))
+
+
+def leaves(node: Node) -> list[Phrase | Name | Media]:
+    """What an expression is made of, in the order written, repetitions included."""
+    match node:
+        case Scale(_, of):
+            return leaves(of)
+        case Sum(terms):
+            return [leaf for term in terms for leaf in leaves(term)]
+        case Slerp(a, b, _):
+            return leaves(a) + leaves(b)
+    return [node]
 
 
 def to_text(node: Node) -> str:

@@ -13,6 +13,7 @@ from torch import Tensor
 from .generators.protocol import Generator
 from .objective.value import Moment, Objective
 from .priors.protocol import Prior
+from .space import finite
 
 
 FAST_SHARE = 0.8
@@ -91,17 +92,23 @@ def optimise(
     schedule: Schedule,
     seed: int,
     reader: Callable[[Tensor], Any] | None = None,
+    start: Tensor | None = None,
 ) -> Iterator[Step]:
-    """Optimise a seeded latent until what it decodes to satisfies the objective; one `Step` a step.
+    """Optimise a seeded latent, or `start` [1, *latent_shape], until what it decodes to satisfies the objective; one `Step` a step.
 
     Before a step that the prior wants, its displacement is added to the latent: z += strength * delta.
     Then Adam follows the objective's gradient through the decoder and the prior's estimate of the latent. The generator's start and one
     CPU generator, both from `seed`, are all the randomness there is: equal seeds give bit-equal runs on
     one machine. `reader` is shown each preview and its answer travels in the Step.
-    Closing the iterator stops the run. OptimisationError when the loss or the gradient is not finite.
+    Closing the iterator stops the run. ValueError for a start of another shape or with NaN. OptimisationError when the loss or the gradient is not finite.
     """
     rng = torch.Generator("cpu").manual_seed(seed)
-    z = generator.start(1, seed).detach().clone().requires_grad_()
+    first = generator.start(1, seed)
+    if start is not None:
+        if start.shape != first.shape:
+            raise ValueError(f"the starting latent has shape {tuple(start.shape)}, this generator's is {tuple(first.shape)}")
+        first = finite(start, "the starting latent").to(first)
+    z = first.detach().clone().requires_grad_()
     adam = torch.optim.Adam([z], lr=schedule.lr, betas=(0.9, 0.99))
     prior.begin(z.detach(), generator.condition(None), schedule.steps, rng)
     best, lowest = z.detach().clone(), math.inf

@@ -23,6 +23,8 @@ from .space import Modality
 Track = Literal["honest", "natural"]
 TRACKS: tuple[Track, ...] = ("honest", "natural")
 Reading = list[tuple[str, float]]
+RESTART = 0.6
+"""Noise level laid over a given starting latent: what it shows as a whole is kept, and its parts can still change."""
 
 
 @dataclass(frozen=True)
@@ -69,15 +71,20 @@ def render(
     settings: Settings,
     seed: int,
     watch: Callable[[Step], None] = lambda step: None,
+    start: Tensor | None = None,
 ) -> Render:
-    """Render a concept; `watch` is shown every step. Raises what `optimise` raises, and ValueError for a zero concept."""
+    """Render a concept; `watch` is shown every step.
+
+    start: a latent [1, ...] to begin with in place of the seed's noise; a prior then begins at the noise level `RESTART`.
+    Raises what `optimise` raises, and ValueError for a zero concept.
+    """
     concept.space.require(encoder.space)
     began = time.monotonic()
     objective = alignment(concept.direction, encoder, generator, settings.crops, settings.patch_weight, seed)
-    prior = Flair(generator, settings.levels) if settings.levels else NoPrior()
+    prior = Flair(generator, settings.levels, 1.0 if start is None else RESTART) if settings.levels else NoPrior()
     reader = lambda media: readout(embed(encoder, generator, media), encoder.space, settings.words)  # noqa: E731
     trajectory, looks, step = [], [], None
-    for step in optimise(generator, objective, prior, settings.schedule, seed, reader):
+    for step in optimise(generator, objective, prior, settings.schedule, seed, reader, start):
         trajectory.append({"step": step.index, "loss": step.loss, **step.metrics})
         if step.preview is not None:
             looks.append((step.index, finished(step.preview, generator.modality), step.reading))

@@ -42,8 +42,10 @@ class Vocabulary:
     @cached_property
     def embeddings(self) -> Tensor:
         """[V, D] float32 pooled text embeddings. ValueError when there is not one finite row a word."""
-        source = self._embeddings
-        rows = (source() if callable(source) else source).detach().float().cpu()
+        # kept for good, so it must not be born under a host's inference mode: autograd could not use it later
+        with torch.inference_mode(False), torch.no_grad():
+            source = self._embeddings
+            rows = (source() if callable(source) else source).detach().float().cpu()
         if rows.ndim != 2 or rows.shape[0] != len(self.words):
             raise ValueError(f"vocabulary of {len(self.words)} words has embeddings of shape {tuple(rows.shape)}")
         return finite(rows, "vocabulary embeddings")
@@ -123,7 +125,8 @@ class Space:
     @cached_property
     def word_directions(self) -> Tensor:
         """[V, D] unit centred directions of the vocabulary."""
-        return normalize(self.centre(self.vocabulary.embeddings, "text"), dim=-1)
+        with torch.inference_mode(False), torch.no_grad():
+            return normalize(self.centre(self.vocabulary.embeddings, "text"), dim=-1)
 
     def require(self, other: Space) -> None:
         """Raise SpaceMismatch unless `other` is this space."""

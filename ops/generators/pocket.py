@@ -19,6 +19,8 @@ FPS = 8.0
 class PocketGenerator(LatentFlow):
     """A `Generator` (see protocol.py) of 128 px pictures, or with `frames` of clips at FPS frames a second."""
 
+    side = 128
+
     def __init__(self, autoencoder: nn.Module, prior: nn.Module, encoder: PocketEncoder, frames: int = 0):
         super().__init__(autoencoder, prior, encoder)
         self.frames = frames

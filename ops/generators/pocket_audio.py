@@ -37,6 +37,7 @@ class PocketAudioGenerator(LatentFlow):
     modality: Modality = "audio"
     latent_shape = LATENT
     rate = signal.RATE
+    samples = signal.SAMPLES
 
     def log_mels(self, z: Tensor) -> Tensor:
         """The natural log-mels [B, 64, 128] a latent stands for, before any phase."""

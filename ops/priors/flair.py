@@ -20,8 +20,10 @@ from .protocol import PriorStep
 class Flair:
     """Replaces the latent, at `levels` evenly spaced steps of a run, by the generator's estimate of it from noise.
 
-    The levels fall evenly from t = 1 to 1 / levels. The latent a run starts from is its first noise, so
-    two tracks with one seed start from the same draw. ValueError for fewer than one level.
+    The levels fall evenly from t = `highest` to highest / levels. With highest 1 the latent a run starts from is its
+    first noise, so two tracks with one seed start from the same draw; below 1 it is the picture to start from, and that
+    much noise is laid over it (SDEdit, Meng et al., arXiv 2108.01073). ValueError for fewer than one level, or a highest
+    level outside 0..1.
 
     Between two prior steps the objective sees the denoised latent (`estimate`), and what the loop
     moves is the noisy one: a gradient that has come back through the denoiser points along what the
@@ -29,19 +31,22 @@ class Flair:
     (the gradient of diffusion posterior sampling, Chung et al., arXiv 2209.14687).
     """
 
-    def __init__(self, generator: Generator, levels: int = 50):
+    def __init__(self, generator: Generator, levels: int = 50, highest: float = 1.0):
         if levels < 1:
             raise ValueError(f"levels must be at least 1, not {levels}")
+        if not 0 < highest <= 1:
+            raise ValueError(f"the highest noise level must lie above 0 and up to 1, not {highest}")
         self.generator = generator
         self.levels = levels
+        self.highest = highest
 
     def begin(self, z: Tensor, cond: Any, total_steps: int, rng: torch.Generator) -> None:
         self._cond, self._rng = cond, rng
         count = min(self.levels, total_steps)
-        self._times = {level * total_steps // count: 1 - level / count for level in range(count)}
-        self._time = 1.0
-        self._noise = z.detach().clone()
-        self._base = self._noise.clone()
+        self._times = {level * total_steps // count: self.highest * (1 - level / count) for level in range(count)}
+        self._time = self.highest
+        self._base = z.detach().clone()
+        self._noise = self._base.clone() if self.highest == 1 else torch.randn(z.shape, generator=rng).to(z)
 
     def wants(self, step: int) -> bool:
         return step in self._times

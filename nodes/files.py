@@ -1,0 +1,72 @@
+"""Save Concept, Load Concept: one safetensors file with its provenance, which is what people share."""
+
+from __future__ import annotations
+
+import os
+
+from comfy_api.latest import io, ui
+
+from ..ops.concept import Concept
+from . import host
+from .sockets import FILES, ConceptSocket, EncoderSocket, HostedEncoder
+
+NOTHING = "(no concept saved yet)"
+
+
+class SaveConcept(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ConceptAlgebra_Save",
+            display_name="Save Concept",
+            category=FILES,
+            description="Writes a concept with the expression that made it to one .safetensors file in output/concepts.",
+            inputs=[
+                io.String.Input("filename_prefix", default="concept", tooltip="The beginning of the file's name; a number follows. It may hold a subfolder."),
+                ConceptSocket.Input("concept", tooltip="The concept to save."),
+            ],
+            outputs=[io.String.Output(display_name="path", tooltip="Where it was written.")],
+            is_output_node=True,
+        )
+
+    @classmethod
+    @host.plain
+    def execute(cls, filename_prefix: str, concept: Concept) -> io.NodeOutput:
+        path = host.free_path(os.path.join(host.CONCEPTS, filename_prefix.strip() or "concept"), "safetensors")
+        concept.save(path)
+        return io.NodeOutput(path, ui=ui.PreviewText(f"{concept}\n{os.path.basename(path)}"))
+
+
+class LoadConcept(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        files = host.concept_files()
+        return io.Schema(
+            node_id="ConceptAlgebra_Load",
+            display_name="Load Concept",
+            category=FILES,
+            description="Reads a concept file from models/concepts or output/concepts. Press R after adding one.",
+            inputs=[
+                io.Combo.Input("concept", options=files or [NOTHING], tooltip="A file that Save Concept wrote, yours or a shared one."),
+                EncoderSocket.Input("encoder", tooltip="The encoder of the space the concept was made in; another one is refused."),
+            ],
+            outputs=[
+                ConceptSocket.Output(display_name="concept", tooltip="The concept as it was saved."),
+                io.String.Output(display_name="expression", tooltip="The expression that made it."),
+            ],
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, concept: str | None = None, encoder=None) -> str:
+        try:
+            return host.file_mark(host.concept_path(concept or ""))
+        except ValueError:
+            return "missing"
+
+    @classmethod
+    @host.plain
+    def execute(cls, concept: str, encoder: HostedEncoder) -> io.NodeOutput:
+        if concept == NOTHING:
+            raise ValueError("there is no concept file yet: save one with Save Concept, or put one into models/concepts, then press R")
+        loaded = Concept.load(host.concept_path(concept), encoder.encoder.space)
+        return io.NodeOutput(loaded, str(loaded))

@@ -1,0 +1,227 @@
+"""The only file that touches ComfyUI's internals: its memory manager, interrupts, progress, folders and media types.
+
+Written for ComfyUI 0.8.0 and newer; tried on 0.8.0 and 0.33.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from functools import wraps
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+CONCEPTS = "concepts"  # the model folder where shared concepts lie
+RESCUED = "concept-algebra-rescued"
+
+
+class _Held(nn.Module):
+    """A module as ComfyUI's memory manager wants it: it sets attributes on what it holds, so it gets a shell of ours."""
+
+    def __init__(self, module: nn.Module):
+        super().__init__()
+        self.module = module
+
+
+class Resident:
+    """A module in ComfyUI's memory management: on the device while it is used, elsewhere or freed when others need room."""
+
+    def __init__(self, module: nn.Module):
+        from comfy import model_management
+        from comfy.model_patcher import ModelPatcher
+
+        self.module = module
+        # the plain patcher: the dynamic one streams weights through memory that autograd must not save
+        self.patcher = ModelPatcher(
+            _Held(module),
+            load_device=model_management.get_torch_device(),
+            offload_device=model_management.text_encoder_offload_device(),
+        )
+
+
+def load(residents: Iterable[Resident], working: int = 0) -> torch.device:
+    """Bring everything that a piece of work needs onto the device, in one call; returns the device.
+
+    working: bytes that the work itself will take. One call, because a second could push the first one's models out.
+    """
+    from comfy import model_management
+
+    model_management.load_models_gpu([r.patcher for r in residents], memory_required=working, force_full_load=True)
+    return model_management.get_torch_device()
+
+
+def release() -> None:
+    """Give back what a piece of work has held on the device, weights excepted: those stay until others need room."""
+    from comfy import model_management
+
+    model_management.soft_empty_cache()
+
+
+def plain(execute: Callable) -> Callable:
+    """Run a node's work outside inference mode, without gradients: what it makes may be differentiated by a later node."""
+
+    @wraps(execute)
+    def run(*args, **kwargs):
+        with torch.inference_mode(False), torch.no_grad():
+            return execute(*args, **kwargs)
+
+    return run
+
+
+def stop_if_asked() -> None:
+    """Raises ComfyUI's own interruption when the person has cancelled."""
+    from comfy import model_management
+
+    model_management.throw_exception_if_processing_interrupted()
+
+
+class Progress:
+    """The bar, the preview and the running words on one node while it works."""
+
+    def __init__(self, node_id: str, total: int):
+        from comfy.utils import ProgressBar
+
+        self.node_id = node_id
+        self.bar = ProgressBar(total, node_id=node_id)
+
+    def show(self, done: int, picture: Tensor | None = None) -> None:
+        """`done` steps of the total, with a picture [3, H, W] in 0..1 now and then."""
+        self.bar.update_absolute(done, preview=None if picture is None else ("JPEG", as_pil(picture), 512))
+
+    def say(self, text: str, detail: dict[str, Any]) -> None:
+        """Text on the node, and the event `concept_algebra.step` with its detail for whoever listens in the browser."""
+        from server import PromptServer
+
+        server = PromptServer.instance
+        server.send_progress_text(text, self.node_id)
+        server.send_sync("concept_algebra.step", {"node": self.node_id, **detail}, server.client_id)
+
+
+def as_pil(picture: Tensor):
+    """[3, H, W] in 0..1 as a Pillow image."""
+    from PIL import Image
+
+    return Image.fromarray((picture.clamp(0, 1) * 255).round().to(torch.uint8).movedim(0, -1).cpu().numpy())
+
+
+@contextmanager
+def explained(rescue: Callable[[], Tensor | None]) -> Iterator[None]:
+    """Turn a failure that a person can do something about into one that says what, keeping the best latent so far.
+
+    rescue: the latent to keep, as LATENT's samples, or None. Interruptions and everything unknown pass untouched.
+    """
+    from ..ops.optimise import OptimisationError
+
+    try:
+        yield
+    except OptimisationError as error:
+        raise ArithmeticError(f"{error}. {_kept(rescue())} Another seed or a simpler target helps.") from error
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        release()
+        raise MemoryError(f"The device ran out of memory. {_kept(rescue())} Fewer looks need less.") from error
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether it says that memory ran out. On Apple Silicon that is a plain RuntimeError, told only by its words."""
+    kinds = (torch.cuda.OutOfMemoryError, MemoryError)
+    return isinstance(error, kinds) or "out of memory" in str(error).lower() or "can't allocate memory" in str(error)
+
+
+def _kept(latent: Tensor | None) -> str:
+    if latent is None:
+        return "Nothing had been made yet."
+    try:
+        path = save_latent(latent)
+    except OSError as error:
+        return f"The best latent so far could not be saved ({error})."
+    return f"The best latent so far is kept in {path}; with Load Latent it can be taken up again."
+
+
+def save_latent(latent: Tensor) -> str:
+    """Write a latent where Load Latent can read it (ComfyUI's own format) and return the path."""
+    from safetensors.torch import save
+
+    from ..ops.atomic import write_bytes
+
+    path = free_path(RESCUED, "latent", input_folder())
+    write_bytes(path, save({"latent_tensor": latent.cpu().contiguous(), "latent_format_version_0": torch.tensor([])}))
+    logging.warning("concept algebra: kept the best latent in %s", path)
+    return path
+
+
+def input_folder() -> str:
+    """The folder of the person's own pictures and sounds."""
+    import folder_paths
+
+    return folder_paths.get_input_directory()
+
+
+def free_path(prefix: str, extension: str, folder: str | None = None) -> str:
+    """A numbered path in the output folder that is not taken; `prefix` may hold a subfolder. Makes the subfolder."""
+    import folder_paths
+
+    made, name, counter, _, _ = folder_paths.get_save_image_path(prefix, folder or folder_paths.get_output_directory())
+    path = os.path.join(made, f"{name}_{counter:05}_.{extension}")
+    while os.path.exists(path):  # ComfyUI counts names that end like its pictures only
+        counter += 1
+        path = os.path.join(made, f"{name}_{counter:05}_.{extension}")
+    return path
+
+
+def register_folders() -> None:
+    """Shared concepts lie in models/concepts, saved ones in output/concepts; both are offered by Load Concept."""
+    import folder_paths
+
+    for root in (folder_paths.models_dir, folder_paths.get_output_directory()):
+        folder_paths.add_model_folder_path(CONCEPTS, os.path.join(root, CONCEPTS))
+    paths, _ = folder_paths.folder_names_and_paths[CONCEPTS]
+    folder_paths.folder_names_and_paths[CONCEPTS] = (paths, {".safetensors"})
+
+
+def concept_files() -> list[str]:
+    """Names of the concept files that Load Concept offers."""
+    import folder_paths
+
+    return folder_paths.get_filename_list(CONCEPTS)
+
+
+def concept_path(name: str) -> str:
+    """Where a concept file lies. ValueError when it is gone."""
+    import folder_paths
+
+    path = folder_paths.get_full_path(CONCEPTS, name)
+    if path is None:
+        raise ValueError(f"there is no concept '{name}'; put the file into models/concepts or pick another")
+    return path
+
+
+def file_mark(path: str) -> str:
+    """Changes when the file's content does; "missing" without a file."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.sha256(file.read()).hexdigest()
+    except OSError:
+        return "missing"
+
+
+def clip(frames: Tensor, fps: float):
+    """Frames [T, H, W, 3] in 0..1 as ComfyUI's VIDEO."""
+    from comfy_api.latest import InputImpl, Types
+
+    rate = Fraction(fps).limit_denominator(1001)
+    return InputImpl.VideoFromComponents(Types.VideoComponents(images=frames, audio=None, frame_rate=rate))
+
+
+def blocked(message: str):
+    """An output that stops what hangs on it, with a message, and nothing else."""
+    from comfy_execution.graph_utils import ExecutionBlocker
+
+    return ExecutionBlocker(message)

@@ -1,0 +1,119 @@
+"""Concept List, Target From List: many targets from one text, in one queue or one after the other."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ..ops.expression import ExpressionError, parse
+from . import host
+from .algebra import OPERANDS, evaluated, files_mark
+from .sockets import FILES, ConceptSocket, EncoderSocket, HostedEncoder
+
+DEFAULT = "fire + water\nsunset + ocean\ndog - 0.3*fur"
+
+
+def lines_of(text: str) -> list[str]:
+    """The expressions of a text, one a line; empty lines and lines that start with # are left out. ValueError for none."""
+    lines = [line.strip() for line in text.splitlines()]
+    lines = [line for line in lines if line and not line.startswith("#")]
+    if not lines:
+        raise ValueError("the list is empty: write one expression a line, such as fire + water")
+    return lines
+
+
+def checked(text: str | None) -> bool | str:
+    """What `validate_inputs` answers for a text of expressions: every faulty line with its number."""
+    if text is None:
+        return True
+    faults = []
+    try:
+        for number, line in enumerate(lines_of(text), 1):
+            try:
+                parse(line, OPERANDS)
+            except ExpressionError as error:
+                faults.append(f"target {number}: {error}")
+    except ValueError as error:
+        return str(error)
+    return "\n".join(faults) or True
+
+
+TEXT = io.String.Input(
+    "targets",
+    default=DEFAULT,
+    multiline=True,
+    tooltip="One expression a line, as in Concept Expression. Empty lines and lines that start with # are skipped.",
+)
+ENCODER = EncoderSocket.Input("encoder", tooltip="From Load Concept Encoder: it reads the words and files.")
+
+
+class ConceptList(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ConceptAlgebra_List",
+            display_name="Concept List",
+            category=FILES,
+            description="Many lines in, a list of concepts out: everything after it runs once for each, in one queue.",
+            inputs=[TEXT, ENCODER],
+            outputs=[
+                ConceptSocket.Output(display_name="concepts", tooltip="One concept a line.", is_output_list=True),
+                io.String.Output(display_name="expressions", tooltip="The lines, for file names and captions.", is_output_list=True),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, targets: str | None = None) -> bool | str:
+        return checked(targets)
+
+    @classmethod
+    def fingerprint_inputs(cls, targets: str | None = None, encoder=None) -> str:
+        return files_mark((targets or "").splitlines())
+
+    @classmethod
+    @host.plain
+    def execute(cls, targets: str, encoder: HostedEncoder) -> io.NodeOutput:
+        lines = lines_of(targets)
+        return io.NodeOutput([evaluated(line, encoder, {}) for line in lines], lines)
+
+
+class TargetFromList(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ConceptAlgebra_TargetFromList",
+            display_name="Target From List",
+            category=FILES,
+            description="One line of a list, by its index. With 'increment' after generate, ComfyUI's batch count walks the list.",
+            inputs=[
+                TEXT,
+                io.Int.Input(
+                    "index",
+                    default=0,
+                    min=0,
+                    max=2**31 - 1,
+                    control_after_generate=True,
+                    tooltip="Which line, counted from 0. Beyond the end it starts again. Set 'increment' below, and a batch count of 10 renders ten lines.",
+                ),
+                ENCODER,
+            ],
+            outputs=[
+                ConceptSocket.Output(display_name="concept", tooltip="The concept of that line."),
+                io.String.Output(display_name="expression", tooltip="The line itself, for file names and captions."),
+                io.Int.Output(display_name="count", tooltip="How many targets the list has."),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, targets: str | None = None) -> bool | str:
+        return checked(targets)
+
+    @classmethod
+    def fingerprint_inputs(cls, targets: str | None = None, index: int | None = None, encoder=None) -> str:
+        return files_mark((targets or "").splitlines())
+
+    @classmethod
+    @host.plain
+    def execute(cls, targets: str, index: int, encoder: HostedEncoder) -> io.NodeOutput:
+        lines = lines_of(targets)
+        line = lines[index % len(lines)]
+        return io.NodeOutput(evaluated(line, encoder, {}), line, len(lines))

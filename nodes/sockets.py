@@ -1,0 +1,57 @@
+"""The pack's own sockets and what travels on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from comfy_api.latest import io
+
+from ..ops.concept import Concept
+from ..ops.encoders.protocol import Encoder
+from ..ops.generators.protocol import Generator
+from ..ops.render import Render
+from .host import Resident
+
+ConceptSocket = io.Custom("CONCEPT")
+EncoderSocket = io.Custom("CONCEPT_ENCODER")
+GeneratorSocket = io.Custom("CONCEPT_GENERATOR")
+PriorSocket = io.Custom("CONCEPT_PRIOR")
+RenderSocket = io.Custom("CONCEPT_RENDER")
+
+ALGEBRA, MEDIA, RENDERING, READING, FILES = (
+    f"concept algebra{part}" for part in ("", "/encode", "/render", "/read", "/files and lists")
+)
+
+
+@dataclass(frozen=True)
+class HostedEncoder:
+    """CONCEPT_ENCODER: an encoder in ComfyUI's memory management."""
+
+    encoder: Encoder
+    resident: Resident = field(repr=False)
+
+
+@dataclass(frozen=True)
+class HostedGenerator:
+    """CONCEPT_GENERATOR: a generator in ComfyUI's memory management, and the encoder that reads its prompts."""
+
+    generator: Generator
+    resident: Resident = field(repr=False)
+    encoder: HostedEncoder
+
+
+@dataclass(frozen=True)
+class FlairChoice:
+    """CONCEPT_PRIOR: the natural track's sweep and the share of its displacement that is applied, 0..1."""
+
+    strength: float
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """CONCEPT_RENDER: a render with the concept it was made for and the generator that made it."""
+
+    render: Render
+    concept: Concept
+    generator: Generator
+    seed: int
