@@ -1,0 +1,67 @@
+"""A test node: finite differences of what Latent Optimiser differentiates, inside a real server, under its inference mode."""
+
+import sys
+
+import torch
+from comfy_api.latest import ComfyExtension, io
+
+
+class Probe(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        custom = lambda kind, name: io.Custom(kind).Input(name)  # noqa: E731
+        return io.Schema(
+            node_id="ConceptAlgebraTest_Gradient",
+            category="testing",
+            inputs=[
+                io.Int.Input("moment", default=0),
+                io.Boolean.Input("spoil", default=False),
+                custom("CONCEPT", "concept"),
+                custom("CONCEPT_ENCODER", "encoder"),
+                custom("CONCEPT_GENERATOR", "generator"),
+            ],
+            outputs=[io.Float.Output()],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(cls, moment, spoil, concept, encoder, generator):
+        pack = next(name for name in sys.modules if name.endswith("concept-algebra.nodes.host")).removesuffix(".nodes.host")
+        module = lambda name: sys.modules[f"{pack}.{name}"]  # noqa: E731
+        host, grad, showing = (module(name) for name in ("nodes.host", "ops.grad", "ops.render"))
+        assert torch.is_inference_mode_enabled(), "ComfyUI runs nodes under inference mode"
+        drawing, looking = generator.generator, encoder.encoder
+        if spoil:  # what moving a module between devices inside inference mode leaves behind
+            for part in (drawing, looking):
+                part.to(torch.float16).to(torch.float32)
+        spoilt = sum(grad.frozen(p) for part in (drawing, looking) for p in part.parameters())
+        before = [p.requires_grad for p in drawing.parameters()]
+        host.load([encoder.resident, generator.resident])
+        with grad.differentiable(drawing, looking):
+            direction = concept.direction.clone()
+            space = looking.space
+
+            def cosine(z):
+                media = drawing.decode(drawing.predict_x0(z, torch.full((1,), 0.5), drawing.condition(None)))
+                embed = {"image": looking.image, "audio": lambda x: looking.audio(x, 16000), "video": lambda x: looking.video(x, 8.0)}
+                pooled = embed[drawing.modality](media).pooled
+                return torch.cosine_similarity(space.centre(pooled, drawing.modality)[0], direction, dim=0)
+
+            z = drawing.start(1, 3).requires_grad_()
+            (gradient,) = torch.autograd.grad(cosine(z), z)
+            along = gradient / gradient.norm()
+            step = 0.02
+            with torch.no_grad():
+                measured = (cosine(z + step * along) - cosine(z - step * along)) / (2 * step)
+        after = [p.requires_grad for p in drawing.parameters()]
+        ratio = float(measured / gradient.norm())
+        return io.NodeOutput(ratio, ui={"ratio": [ratio], "spoilt": [int(spoilt)], "restored": [before == after]})
+
+
+class Extension(ComfyExtension):
+    async def get_node_list(self):
+        return [Probe]
+
+
+async def comfy_entrypoint():
+    return Extension()
