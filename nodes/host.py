@@ -212,6 +212,13 @@ def file_mark(path: str) -> str:
         return "missing"
 
 
+def audio_rate(rate: int) -> int:
+    """The rate in Hz at which VAE Encode Audio hands sounds over: a VAE's own, or 44100 before ComfyUI asked for it."""
+    from comfy.sd import VAE
+
+    return rate if "audio_sample_rate" in VAE.__init__.__code__.co_names else 44100
+
+
 def clip(frames: Tensor, fps: float):
     """Frames [T, H, W, 3] in 0..1 as ComfyUI's VIDEO."""
     from comfy_api.latest import InputImpl, Types

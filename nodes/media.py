@@ -48,7 +48,9 @@ def latent_out(latent: Tensor, generator: Generator) -> dict[str, Any]:
     samples = latent.detach().clone().float().cpu()
     if generator.modality == "video":
         samples = samples.movedim(2, 1)
-    return {"samples": samples, "type": "audio"} if generator.modality == "audio" else {"samples": samples}
+    if generator.modality == "audio":
+        return {"samples": samples, "type": "audio", "sample_rate": generator.rate}
+    return {"samples": samples}
 
 
 def latent_in(latent: dict[str, Any], generator: Generator) -> Tensor:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ..ops.encoders.preprocessing import square
+from ..ops.signal import resample
 from . import host
 from .media import latent_in, pixels_of
 from .sockets import HostedGenerator
@@ -21,7 +22,7 @@ class GeneratorVAE:
         self.hosted = hosted
         generator = hosted.generator
         if generator.modality == "audio":
-            self.audio_sample_rate = generator.rate
+            self.audio_sample_rate = host.audio_rate(generator.rate)
 
     def decode(self, samples: Tensor, **_: object) -> Tensor:
         """Pictures [B, H, W, 3], clips [B, T, H, W, 3] or sounds [B, T, C]."""
@@ -38,7 +39,8 @@ class GeneratorVAE:
         device = self._ready()
         with torch.no_grad():
             if generator.modality == "audio":
-                return generator.encode(fitted(media.clone().float().mean(-1), generator).to(device)[:, None]).float().cpu()
+                wave = resample(media.clone().float().mean(-1), self.audio_sample_rate, generator.rate)
+                return generator.encode(fitted(wave, generator).to(device)[:, None]).float().cpu()
             pixels = square(pixels_of(media), generator.side).to(device)
             if generator.modality == "image":
                 return generator.encode(pixels).float().cpu()

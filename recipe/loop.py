@@ -1,4 +1,4 @@
-"""The training loop of every pocket model: a time budget, warm-up and cosine, averaged weights, checkpoints, resume."""
+"""The training loop of every pocket model: a budget of processor time, warm-up and cosine, averaged weights, checkpoints, resume."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ def train(
     evaluate: Callable[[nn.Module], dict] | None = None,
     evaluate_every: float = 5.0,
 ) -> nn.Module:
-    """Trains for `minutes` of working time and returns the exponential moving average of the weights.
+    """Trains for `minutes` of processor time a thread, whatever else the machine does, and returns the exponential
+    moving average of the weights.
 
     `step(index, progress)` gives the loss of one batch; progress runs 0..1 through the budget. The state is kept in
     folder/state.pt every two minutes and taken up from there on the next call; finished runs return at once.
@@ -49,7 +50,7 @@ def train(
     saved = evaluated = spent
     running = None
     while spent < budget:
-        began = time.monotonic()
+        began = time.process_time()
         progress = spent / budget
         rate = lr * min(1.0, (index + 1) / 200) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
         for group in optimiser.param_groups:
@@ -68,7 +69,7 @@ def train(
                 a.lerp_(b, 1 - keep) if a.is_floating_point() else a.copy_(b)
         value = loss.item()
         running = value if running is None else 0.98 * running + 0.02 * value
-        spent += time.monotonic() - began
+        spent += (time.process_time() - began) / torch.get_num_threads()
         if index % 100 == 0:
             print(f"step {index}  {spent / 60:.1f} of {minutes:g} min  loss {running:.4f}", flush=True)
         last = spent >= budget

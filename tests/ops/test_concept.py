@@ -251,3 +251,11 @@ def test_what_is_not_a_concept_file_is_named(encoder, other_encoder, tmp_path):
         Concept.load(path, encoder.space)
     with pytest.raises(FileNotFoundError):
         Concept.load(tmp_path / "missing.safetensors", encoder.space)
+
+
+@pytest.mark.parametrize("pixels", [torch.rand(3, 1, 1), torch.rand(3, 7, 64)], ids=["one pixel", "a strip"])
+def test_a_picture_with_nothing_to_see_is_refused(encoder, pixels):
+    with pytest.raises(ValueError, match="at least 8 a side"):
+        Concept.from_image(pixels, encoder)
+    with pytest.raises(ValueError, match="at least 8 a side"):
+        Concept.from_video(pixels.expand(2, -1, -1, -1), encoder)

@@ -240,3 +240,9 @@ def test_a_modality_that_the_encoder_lacks(encoder, tmp_path):
     deaf.modalities = frozenset(["text", "image"])
     with pytest.raises(ValueError, match=r"'audio\(\"a.wav\"\)': this encoder reads image, text, not audio"):
         evaluate('audio("a.wav")', deaf)
+
+
+def test_leaves_are_listed_as_written():
+    node = parse('0.3*fire + slerp(a, image("x.png"), 0.5) - (b - fire)', ["a", "b"])
+    found = [leaf.path if isinstance(leaf, Media) else leaf.text for leaf in module.leaves(node)]
+    assert found == ["fire", "a", "x.png", "b", "fire"]

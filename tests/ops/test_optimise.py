@@ -205,3 +205,15 @@ def test_decodes_fast_first_and_fully_at_the_end():
 def test_schedule_refuses_what_makes_no_sense(wrong):
     with pytest.raises(ValueError, match="|".join(wrong)):
         dataclasses.replace(SCHEDULE, **wrong)
+
+
+def test_begins_with_a_given_latent():
+    start = torch.full((1, *GaussianGenerator().latent_shape), 0.25)
+    assert torch.equal(run(schedule=Schedule(1, 0.1, 0.1), start=start)[0].latent, start)
+
+
+@pytest.mark.parametrize("start, message", [(torch.zeros(1, 3), "has shape"), (None, "NaN")])
+def test_an_unusable_start_is_refused(start, message):
+    start = torch.full((1, *GaussianGenerator().latent_shape), float("nan")) if start is None else start
+    with pytest.raises(ValueError, match=message):
+        run(start=start)

@@ -1,6 +1,8 @@
-"""A test node: finite differences of what Latent Optimiser differentiates, inside a real server, under its inference mode."""
+"""Test nodes for a real server: finite differences of what Latent Optimiser differentiates, and a generator that fails."""
 
+import copy
 import sys
+from dataclasses import replace
 
 import torch
 from comfy_api.latest import ComfyExtension, io
@@ -58,9 +60,42 @@ class Probe(io.ComfyNode):
         return io.NodeOutput(ratio, ui={"ratio": [ratio], "spoilt": [int(spoilt)], "restored": [before == after]})
 
 
+class Failing(io.ComfyNode):
+    """A generator that breaks in the middle of a run, as a real one may."""
+
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="ConceptAlgebraTest_Failing",
+            category="testing",
+            inputs=[io.Combo.Input("how", options=["nan", "mps", "cuda", "bug"]), io.Custom("CONCEPT_GENERATOR").Input("generator")],
+            outputs=[io.Custom("CONCEPT_GENERATOR").Output()],
+        )
+
+    @classmethod
+    def execute(cls, how, generator):
+        broken = copy.copy(generator.generator)
+        calls = []
+
+        def decode(z, fast=False):
+            calls.append(z)
+            media = generator.generator.decode(z, fast)
+            if len(calls) < 4:
+                return media
+            if how == "nan":
+                return media * float("nan")
+            if how == "cuda":
+                raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+            # what torch raises on Apple Silicon: an error of no special kind
+            raise RuntimeError("MPS backend out of memory (MPS allocated: 18.1 GB)" if how == "mps" else "a shape is wrong")
+
+        broken.decode = decode
+        return io.NodeOutput(replace(generator, generator=broken))
+
+
 class Extension(ComfyExtension):
     async def get_node_list(self):
-        return [Probe]
+        return [Probe, Failing]
 
 
 async def comfy_entrypoint():

@@ -124,3 +124,27 @@ def test_no_prior_never_moves_anything():
 def test_no_levels_are_refused():
     with pytest.raises(ValueError, match="levels"):
         Flair(GaussianGenerator(), 0)
+
+
+def test_from_a_given_latent_it_keeps_what_little_noise_cannot_hide():
+    generator = GaussianGenerator((SIZE,))
+    given = generator.start(1, 9)
+
+    def restarted(highest):
+        prior = Flair(generator, 50, highest)
+        z = given.clone()
+        prior.begin(z, None, 50, torch.Generator("cpu").manual_seed(3))
+        for step in range(50):
+            z = z + prior.step(z, step).delta
+        z = prior.estimate(z)
+        return float(torch.cosine_similarity(z, given)), float(z.norm() / SIZE**0.5)
+
+    (little, natural), (much, _) = restarted(0.2), restarted(0.9)
+    assert little > 0.8 > 0.3 > much
+    assert natural == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize("highest", [0.0, -0.1, 1.1])
+def test_highest_level_outside_its_range_is_refused(highest):
+    with pytest.raises(ValueError, match="highest noise level"):
+        Flair(GaussianGenerator(), 5, highest)
