@@ -24,6 +24,7 @@ from concept_algebra.ops.pocket.store import FOLDER, fill, read
 from .evaluation_sheet import BENCHMARKS
 from .pictures import Pictures, flatten
 from .sounds import load_sounds
+from .train_video import OWN
 from .language import language
 
 
@@ -79,13 +80,15 @@ def main() -> None:
     args = parser.parse_args()
     runs = args.runs
     ship("autoencoder", weights(runs / "autoencoder"))
-    ship("image", weights(runs / "image", "tower."))
+    thawed = runs / "image_thawed"
+    ship("image", weights(thawed if thawed.exists() else runs / "image", "tower."))
     ship("image_prior", weights(runs / "image_prior"))
     if (runs / "judge").exists():
         ship("judge", weights(runs / "judge"), {"classes": (runs / "judge" / "classes.json").read_text()}, BENCHMARKS)
     for name, run, prefix in (("video", "video", "tower."), ("video_prior", "video_prior", "")):
         if (runs / run).exists():
-            ship(name, {k: v for k, v in weights(runs / run, prefix).items() if "temporal" in k})
+            own = OWN if name == "video" else ("temporal",)
+            ship(name, {k: v for k, v in weights(runs / run, prefix).items() if any(part in k for part in own)})
     words = (FOLDER.parent / "vocabulary.txt").read_text("utf-8").split("\n")
     ship("space", clouds(Pictures(args.data), [w for w in words if w], args.data))
 

@@ -4,7 +4,7 @@
     python -m recipe.train_image --data DIR --minutes 50 --thaw       (after it: the stem's last stage learns as well)
 
 The stem comes from a photograph classifier and is frozen at first; for the first 70 % of each budget the layers see a
-random 24 of the 64 patch tokens (Li et al. 2022, arXiv 2212.00794), then all of them.
+random 24 of the 64 patch tokens, then all of them.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ from concept_algebra.ops.encoders.pocket_vision import SIZE, normalise, tower
 from .loop import train
 from .photo_teacher import load_into
 from .names import Names, clean, hits, matching_loss
+from .partial import drawn_tokens, embed_partly, frozen_features
 from .pictures import COLOURS, Pictures, backgrounds, flatten, jitter, place, tint
 from .language import language
 
 SHARES = {"openclipart": 0.1, "game-icons": 0.14, "meteocons": 0.02}
-TINTED, DENSE, KEPT = 0.2, 0.3, 24
+TINTED, DENSE = 0.2, 0.3
 THAWED = 3  # blocks of the last stage, 8x8: little to compute, and the least general
 
 
@@ -43,20 +44,11 @@ class Learner(nn.Module):
 
     def forward(self, x: Tensor, keep: Tensor | None) -> tuple[Tensor, Tensor]:
         """Pooled and dense embeddings, from the patch tokens `keep` names or from all."""
-        model = self.tower.vision_model
-        embeddings, stem = model.embeddings, model.embeddings.patch_embedding
-        with torch.no_grad():  # in small parts, whose activations stay in the processor's cache
-            features = torch.cat([stem.features(part, stop=self.frozen) for part in x.split(16)])
+        stem = self.tower.vision_model.embeddings.patch_embedding
+        features = frozen_features(stem, x, self.frozen)
         for block in stem.blocks[self.frozen :]:
             features = block(features)
-        patches = stem.out(features).flatten(2).transpose(1, 2)
-        first = embeddings.class_embedding.expand(len(x), 1, -1)
-        tokens = torch.cat([first, patches], 1) + embeddings.position_embedding.weight
-        if keep is not None:
-            tokens = torch.cat([tokens[:, :1], tokens[:, 1 + keep]], 1)
-        final = model.post_layernorm(model.encoder(model.pre_layrnorm(tokens))[-1])
-        pooled, dense = (F.normalize(self.tower.visual_projection(y).float(), dim=-1) for y in (final[:, 0], final[:, 1:]))
-        return pooled, dense
+        return embed_partly(self.tower, features, keep)
 
 
 class Batches:
@@ -144,7 +136,7 @@ def main() -> None:
     def step(index: int, progress: float) -> Tensor:
         model.train()
         x, table, target = batches.draw(128 if progress < 0.7 else 64)
-        keep = torch.randperm(64, generator=batches.rng)[:KEPT] if progress < 0.7 else None
+        keep = drawn_tokens(batches.rng) if progress < 0.7 else None
         with torch.autocast("cpu", torch.bfloat16):
             pooled, dense = model(x, keep)
         spread = F.normalize(dense.mean(1), dim=-1)

@@ -1,8 +1,8 @@
-"""Trains the clip tower's temporal attention on top of the finished picture tower: names, motion words, both together.
+"""Trains what the clip tower has of its own on top of the finished picture tower: names, motion words, both together.
 
     python -m recipe.train_video --data DIR --minutes 18
 
-Every other weight stays the picture tower's, so only the temporal tensors are stored.
+Its own are temporal attention, norms and the projection; every other weight stays the picture tower's and is not stored.
 """
 
 from __future__ import annotations
@@ -20,11 +20,13 @@ from concept_algebra.ops.pocket.motion import FRAMES, MOTIONS, motion
 
 from .loop import train
 from .names import Names, clean, hits, matching_loss
+from .partial import drawn_tokens, embed_partly, frozen_features
 from .pictures import Pictures, backgrounds, flatten, jitter
 from .language import language
 from .train_image import SHARES
 
 TOLD_APART = ("rising", "falling", "spinning", "flickering")
+OWN = ("temporal", "norm", "visual_projection")
 ANIMATED = 0.25  # share of a batch that is a drawn animation, named by its label alone
 
 
@@ -36,10 +38,21 @@ class Learner(nn.Module):
         if unexpected or not all("temporal" in k for k in missing):
             raise ValueError(f"the picture tower does not fit: left over {unexpected}, missing {missing}")
         for name, p in self.tower.named_parameters():
-            p.requires_grad_("temporal" in name)
+            p.requires_grad_(any(part in name for part in OWN))
             if "temporal_attn.out_proj" in name:
                 nn.init.zeros_(p)
         self.scale = nn.Parameter(torch.tensor(3.4))
+
+    def forward(self, frames: Tensor, keep: Tensor | None) -> Tensor:
+        """Pooled embeddings [B, 768] of frames [B * T, 3, 128, 128], from the patch tokens `keep` names or from all."""
+        features = frozen_features(self.tower.vision_model.embeddings.patch_embedding, frames)
+        return embed_partly(self.tower, features, keep)[0]
+
+
+def picture_weights(runs: Path) -> dict[str, Tensor]:
+    """The finished picture tower: thawed where that stage was run."""
+    run = runs / "image_thawed" if (runs / "image_thawed" / "final.pt").exists() else runs / "image"
+    return torch.load(run / "final.pt", weights_only=True)
 
 
 def clips_of(pictures: Pictures, rows: np.ndarray, kinds: list[str], side: int, rng: torch.Generator) -> Tensor:
@@ -92,39 +105,39 @@ def main() -> None:
     names = Names(pictures.rows + animated, extra=MOTIONS)
     offset = len(pictures.rows)
     moves = [m for m in MOTIONS if m != "still"]
-    model = Learner(torch.load(args.runs / "image" / "final.pt", weights_only=True))
+    model = Learner(picture_weights(args.runs))
 
     def step(index: int, progress: float) -> Tensor:
         model.train()
         model.tower.vision_model.embeddings.patch_embedding.eval()
-        size, side = (24, 64) if progress < 0.7 else (8, 128)
+        size = 16 if progress < 0.7 else 8
         drawn = max(1, round(ANIMATED * size))
         rows = stills[torch.randint(len(stills), (size - drawn,), generator=rng).numpy()]
         kinds = [MOTIONS[int(k)] for k in torch.randint(len(MOTIONS), (len(rows),), generator=rng)]
-        moved = clips_of(pictures, rows, kinds, side, rng)
+        moved = clips_of(pictures, rows, kinds, 128, rng)
         picks = [usable[int(i)] for i in torch.randint(len(usable), (drawn,), generator=rng)]
         played = torch.from_numpy(np.stack([animations[i] for i in picks])).permute(0, 1, 4, 2, 3).float() / 255
         played[:, :, :3] *= played[:, :, 3:]
-        if side < 128:
-            played = torch.nn.functional.avg_pool2d(played.flatten(0, 1), 128 // side).unflatten(0, (-1, FRAMES))
-        frames = show(torch.cat([moved, played]), backgrounds(size, side, rng, white=0.5))
+        frames = show(torch.cat([moved, played]), backgrounds(size, 128, rng, white=0.5))
         target = names.targets(np.concatenate([rows, [offset + i for i in picks]]))
         # every motion of every picture stands among the candidates, so that the word has to be earned
         phrases = [f"{names.labels[r]} {m}" for r in rows for m in moves]
         extra = torch.zeros(size, len(phrases))
         for i, kind in enumerate(kinds):
-            target[i, names.index[kind]] += 1.0
+            # the name counts most: motions are few and learned long before it
+            target[i, names.index[kind]] += 0.3
             if kind != "still":
-                extra[i, i * len(moves) + moves.index(kind)] = 2.0
+                extra[i, i * len(moves) + moves.index(kind)] = 0.7
         target = torch.cat([target, extra], 1)
         target = target / target.sum(1, keepdim=True)
         table = torch.cat([names.table, language(phrases)])
         with torch.autocast("cpu", torch.bfloat16):
-            pooled, _, _, _ = model.tower(normalise(jitter(frames, rng)).contiguous(memory_format=torch.channels_last))
+            keep = drawn_tokens(rng) if progress < 0.7 else None
+            pooled = model(normalise(jitter(frames, rng)).contiguous(memory_format=torch.channels_last), keep)
         return matching_loss(pooled, model.scale, table, target)
 
-    mean = train(model, step, args.runs / "video", args.minutes, lr=2e-3, evaluate=lambda m: held_out_figures(m.tower, pictures, 128), evaluate_every=5)
-    torch.save({k: v for k, v in mean.tower.state_dict().items() if "temporal" in k}, args.runs / "video" / "final.pt")
+    mean = train(model, step, args.runs / "video", args.minutes, lr=1e-3, evaluate=lambda m: held_out_figures(m.tower, pictures, 128), evaluate_every=5)
+    torch.save({k: v for k, v in mean.tower.state_dict().items() if any(part in k for part in OWN)}, args.runs / "video" / "final.pt")
     print(held_out_figures(mean.tower, pictures, 500))
 
 
