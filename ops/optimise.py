@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from . import runtime
 from .generators.protocol import Generator
 from .objective.value import Moment, Objective
 from .priors.protocol import Prior
@@ -102,7 +103,7 @@ def optimise(
     one machine. `reader` is shown each preview and its answer travels in the Step.
     Closing the iterator stops the run. ValueError for a start of another shape or with NaN. OptimisationError when the loss or the gradient is not finite.
     """
-    rng = torch.Generator("cpu").manual_seed(seed)
+    rng = runtime.rng(seed)
     first = generator.start(1, seed)
     if start is not None:
         if start.shape != first.shape:

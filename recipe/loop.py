@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import copy
 import math
 import os
@@ -12,6 +13,24 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+
+
+def options(description: str, minutes: float) -> argparse.ArgumentParser:
+    """What every training can be told."""
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=Path("recipe-data"), help="what fetch.sh and the assembling scripts have filled")
+    parser.add_argument("--runs", type=Path, default=Path("recipe-data/run"), help="where checkpoints lie, a folder for each training")
+    parser.add_argument("--minutes", type=float, default=minutes, help="processor time a thread")
+    parser.add_argument("--threads", type=int, default=1)
+    return parser
+
+
+def started(parser: argparse.ArgumentParser, seed: int = 0) -> argparse.Namespace:
+    """The options as given, with threads and torch's own randomness set by them."""
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(seed)
+    return args
 
 
 def train(

@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import argparse
 import math
 import time
 from pathlib import Path
@@ -28,7 +27,7 @@ from concept_algebra.ops.signal import FLOOR, FRAMES, MELS
 
 from .evaluation_sheet import BENCHMARKS
 from .export import ship, weights
-from .loop import train
+from .loop import options, started, train
 from .names import hits, matching_loss
 from .real_sounds import load_real
 from .sound_names import CONCEPTS
@@ -331,15 +330,9 @@ STAGES = {"tower": ("audio", train_tower), "autoencoder": ("audio_autoencoder", 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = options(__doc__, minutes=10)
     parser.add_argument("stage", choices=(*STAGES, "export"))
-    parser.add_argument("--data", type=Path, default=Path("recipe-data"))
-    parser.add_argument("--runs", type=Path, default=Path("recipe-data/run"))
-    parser.add_argument("--minutes", type=float, default=10)
-    parser.add_argument("--threads", type=int, default=1)
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    torch.manual_seed(0)
+    args = started(parser)
     if args.stage == "export":
         export(args.runs)
         return

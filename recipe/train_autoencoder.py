@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from torch import Tensor
 
 from concept_algebra.ops.generators.autoencoder import Autoencoder
 
-from .loop import train
+from .loop import options, started, train
 from .pictures import COLOURS, Pictures, backgrounds, flatten, jitter, place, tint
 
 LATENT = 8
@@ -45,14 +44,8 @@ def psnr(model: Autoencoder, x: Tensor) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=Path("recipe-data"))
-    parser.add_argument("--run", type=Path, default=Path("recipe-data/run/autoencoder"))
-    parser.add_argument("--minutes", type=float, default=30)
-    parser.add_argument("--threads", type=int, default=1)
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    torch.manual_seed(0)
+    args = started(options(__doc__, minutes=30))
+    run = args.runs / "autoencoder"
     rng = torch.Generator().manual_seed(0)
     pictures = Pictures(args.data)
     model = Autoencoder(3, LATENT).to(memory_format=torch.channels_last)
@@ -68,12 +61,12 @@ def main() -> None:
         edges = sum((error.diff(dim=d)).square().mean() for d in (2, 3))
         return error.square().mean() + 0.05 * error.abs().mean() + 0.25 * edges + 1e-5 * z.square().mean()
 
-    mean = train(model, step, args.run, args.minutes, lr=2e-3, weight_decay=0.01, evaluate=lambda m: {"psnr": psnr(m, held_out)})
+    mean = train(model, step, run, args.minutes, lr=2e-3, weight_decay=0.01, evaluate=lambda m: {"psnr": psnr(m, held_out)})
     with torch.no_grad():
         z = torch.cat([mean.encode(pictures.plain(i, 128).contiguous(memory_format=torch.channels_last)) for i in np.array_split(pictures.trained[::8], 60)])
     mean.mean.copy_(z.mean((0, 2, 3)).view(-1, 1, 1))
     mean.std.copy_(z.std((0, 2, 3)).view(-1, 1, 1))
-    torch.save(mean.state_dict(), args.run / "final.pt")
+    torch.save(mean.state_dict(), run / "final.pt")
     print("final psnr on the unseen style", psnr(mean, pictures.plain(pictures.unseen_style, 128).contiguous(memory_format=torch.channels_last)))
 
 

@@ -9,7 +9,6 @@ random 24 of the 64 patch tokens, then all of them.
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,7 @@ from torch import Tensor, nn
 
 from concept_algebra.ops.encoders.pocket_vision import SIZE, normalise, tower
 
-from .loop import train
+from .loop import options, started, train
 from .photo_teacher import load_into
 from .names import Names, clean, hits, matching_loss
 from .partial import drawn_tokens, embed_partly, frozen_features
@@ -116,15 +115,9 @@ def held_out_figures(model: nn.Module, pictures: Pictures, few: bool = False) ->
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=Path("recipe-data"))
-    parser.add_argument("--runs", type=Path, default=Path("recipe-data/run"))
-    parser.add_argument("--minutes", type=float, default=50)
+    parser = options(__doc__, minutes=50)
     parser.add_argument("--thaw", action="store_true")
-    parser.add_argument("--threads", type=int, default=1)
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    torch.manual_seed(0)
+    args = started(parser)
     pictures = Pictures(args.data)
     names = Names(pictures.rows, extra=COLOURS)
     batches = Batches(pictures, names, torch.Generator().manual_seed(0))

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 
@@ -16,21 +15,15 @@ from torch import Tensor
 
 from concept_algebra.ops.pocket.judge import SIZE, Judge
 
-from .loop import train
+from .loop import options, started, train
 from .names import clean
 from .pictures import Pictures, backgrounds, flatten, jitter, place
 from .train_image import SHARES
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=Path("recipe-data"))
-    parser.add_argument("--run", type=Path, default=Path("recipe-data/run/judge"))
-    parser.add_argument("--minutes", type=float, default=12)
-    parser.add_argument("--threads", type=int, default=1)
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    torch.manual_seed(1234)
+    args = started(options(__doc__, minutes=12), seed=1234)
+    run = args.runs / "judge"
     rng = torch.Generator().manual_seed(1234)
     pictures = Pictures(args.data)
     emoji = np.flatnonzero(~np.isin(pictures.style, list(SHARES)))
@@ -56,9 +49,9 @@ def main() -> None:
         best = m(pictures.plain(emoji[rows.numpy()], SIZE)).topk(5).indices.eq(classes[rows, None])
         return {"top1": best[:, 0].float().mean().item(), "top5": best.any(1).float().mean().item()}
 
-    mean = train(model, step, args.run, args.minutes, lr=4e-3, evaluate=figures)
-    torch.save(mean.state_dict(), args.run / "final.pt")
-    (args.run / "classes.json").write_text(json.dumps([{"label": label, "tags": tags[label]} for label in labels]))
+    mean = train(model, step, run, args.minutes, lr=4e-3, evaluate=figures)
+    torch.save(mean.state_dict(), run / "final.pt")
+    (run / "classes.json").write_text(json.dumps([{"label": label, "tags": tags[label]} for label in labels]))
     print(figures(mean))
 
 

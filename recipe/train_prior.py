@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 from pathlib import Path
@@ -21,7 +20,7 @@ from concept_algebra.ops.generators.flow import flow_matching_loss
 from concept_algebra.ops.generators.pocket_vision import FRAMES, autoencoder, prior
 from concept_algebra.ops.pocket.motion import MOTIONS, motion
 
-from .loop import train
+from .loop import options, started, train
 from .names import clean
 from .pictures import COLOURS, Pictures, backgrounds, flatten, place, tint
 from .language import language
@@ -94,15 +93,9 @@ def clip_latents(pictures: Pictures, model: Autoencoder, data: Path) -> tuple[Te
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = options(__doc__, minutes=45)
     parser.add_argument("modality", choices=("image", "video"))
-    parser.add_argument("--data", type=Path, default=Path("recipe-data"))
-    parser.add_argument("--runs", type=Path, default=Path("recipe-data/run"))
-    parser.add_argument("--minutes", type=float, default=45)
-    parser.add_argument("--threads", type=int, default=1)
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    torch.manual_seed(0)
+    args = started(parser)
     rng = torch.Generator().manual_seed(0)
     run = args.runs / f"{args.modality}_prior"
     pictures = Pictures(args.data)
@@ -122,7 +115,7 @@ def main() -> None:
     words = list(dict.fromkeys(p for options in phrases for p in options))
     table = language(words)
     index = {w: i for i, w in enumerate(words)}
-    options = [[index[p] for p in row] for row in phrases]
+    callings = [[index[p] for p in row] for row in phrases]
     print(f"{len(latents)} latents, mean {latents.float().mean():.3f}, deviation {latents.float().std():.3f}, {len(words)} phrases", flush=True)
     size = 64 if args.modality == "image" else 8
 
@@ -130,7 +123,7 @@ def main() -> None:
         model.train()
         rows = torch.randint(len(latents), (size,), generator=rng)
         coins = torch.rand(size, 2, generator=rng)
-        picks = [options[r][0] if c < 0.7 or len(options[r]) == 1 else options[r][1 + int((c - 0.7) / 0.3 * (len(options[r]) - 1) * 0.9999)] for r, c in zip(rows.tolist(), coins[:, 0].tolist())]
+        picks = [callings[r][0] if c < 0.7 or len(callings[r]) == 1 else callings[r][1 + int((c - 0.7) / 0.3 * (len(callings[r]) - 1) * 0.9999)] for r, c in zip(rows.tolist(), coins[:, 0].tolist())]
         condition = torch.where(coins[:, 1:] < DROP, torch.nan, table[picks])
         x0 = latents[rows].float()
         # logit-normal times: the middle of the path is where the picture is decided (Esser et al. 2024, arXiv 2403.03206)

@@ -9,7 +9,6 @@ and each word token's own place. One word in some phrases is spelled in pieces, 
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
 from collections import Counter
@@ -27,7 +26,7 @@ from concept_algebra.ops.atomic import write_bytes
 from concept_algebra.ops.encoders.pocket_text import CONTEXT, CONTINUED, LETTERS, SPECIAL, PocketText, Tokenizer, words_of
 from concept_algebra.ops.pocket.store import FOLDER
 
-from .loop import train
+from .loop import options, started, train
 from .phrases import is_held_out, phrases
 from .text import DIMENSION, anchor
 from .vocabulary import TARGET as VOCABULARY
@@ -171,14 +170,8 @@ def export(tower: PocketText, path: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=Path("recipe-data"))
-    parser.add_argument("--run", type=Path, default=Path("recipe-data/run/text"))
-    parser.add_argument("--minutes", type=float, default=22)
-    parser.add_argument("--threads", type=int, default=1)
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    torch.manual_seed(0)
+    args = started(options(__doc__, minutes=22))
+    run = args.runs / "text"
 
     vocabulary = VOCABULARY.read_text().splitlines()
     glove = read_glove_order(args.data, 60_000)
@@ -224,7 +217,7 @@ def main() -> None:
         return (1 - (pooled * goal).sum(1)).mean() + NEAR * apart + WORDS * (1 - own).mean()
 
     print("before training", {name: round(value, 3) for name, value in evaluate(tower).items()}, flush=True)
-    mean = train(tower, step, args.run, args.minutes, lr=1e-3, weight_decay=0.01, average=0.997, evaluate=evaluate, evaluate_every=4)
+    mean = train(tower, step, run, args.minutes, lr=1e-3, weight_decay=0.01, average=0.997, evaluate=evaluate, evaluate_every=4)
     export(mean, WEIGHTS)
     print(f"{WEIGHTS.name}: {WEIGHTS.stat().st_size / 1e6:.1f} MB", {name: round(value, 3) for name, value in evaluate(mean).items()})
 

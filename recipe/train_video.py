@@ -7,7 +7,6 @@ Its own are temporal attention, norms and the projection; every other weight sta
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from torch import Tensor, nn
 from concept_algebra.ops.encoders.pocket_vision import normalise, tower
 from concept_algebra.ops.pocket.motion import FRAMES, MOTIONS, motion
 
-from .loop import train
+from .loop import options, started, train
 from .names import Names, clean, hits, matching_loss
 from .partial import drawn_tokens, embed_partly, frozen_features
 from .pictures import Pictures, backgrounds, flatten, jitter
@@ -88,14 +87,7 @@ def held_out_figures(model: nn.Module, pictures: Pictures, count: int) -> dict[s
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=Path("recipe-data"))
-    parser.add_argument("--runs", type=Path, default=Path("recipe-data/run"))
-    parser.add_argument("--minutes", type=float, default=18)
-    parser.add_argument("--threads", type=int, default=1)
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    torch.manual_seed(0)
+    args = started(options(__doc__, minutes=18))
     rng = torch.Generator().manual_seed(0)
     pictures = Pictures(args.data)
     stills = pictures.trained[~np.isin(pictures.style[pictures.trained], list(SHARES))]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from .. import runtime
 from ..encoders.pocket import PocketEncoder
 from ..space import fingerprint
 from .flow import along, x0_from_velocity
@@ -29,7 +30,7 @@ class LatentFlow(nn.Module):
 
     def start(self, size: int, seed: int) -> Tensor:
         """Standard normal latents [size, *latent_shape], the same for a seed on every device."""
-        rng = torch.Generator().manual_seed(seed)
+        rng = runtime.rng(seed)
         return torch.randn(size, *self.latent_shape, generator=rng).to(self.device)
 
     def noise(self, t: Tensor) -> tuple[Tensor, Tensor]:
