@@ -63,7 +63,7 @@ def judge() -> tuple[Judge, list[set[str]]]:
     """The classifier and, per class, the words it answers to: those of its name, and its keywords."""
     tensors, metadata = read("judge", DATA)
     classes = json.loads(metadata["classes"])
-    model = fill(Judge(len(classes)), tensors, "judge")
+    model = fill(Judge.fitting(tensors), tensors, "judge")
     return model, [{c["label"], *c["label"].split(), *c["tags"]} for c in classes]
 
 

@@ -57,7 +57,8 @@ def real_recordings() -> tuple[Tensor, list[int]] | None:
 @lru_cache(maxsize=1)
 def judge() -> Judge:
     """An independent classifier of the same sounds, which shares nothing with the tower."""
-    return fill(Judge(len(unseen_takes()[2]), (24, 48, 96, 160)), read("audio_judge", DATA)[0], "audio_judge")
+    tensors = read("audio_judge", DATA)[0]
+    return fill(Judge.fitting(tensors), tensors, "audio_judge")
 
 
 def as_picture(log_mels: Tensor) -> Tensor:

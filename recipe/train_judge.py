@@ -17,8 +17,24 @@ from concept_algebra.ops.pocket.judge import SIZE, Judge
 
 from .loop import options, started, train
 from .names import clean
-from .pictures import Pictures, backgrounds, flatten, jitter, place
+from .pictures import COLOURS, Pictures, backgrounds, flatten, jitter, place, tint
 from .train_image import SHARES
+
+WIDTHS = (40, 80, 144, 224)
+
+
+def recoloured(x: Tensor, palette: Tensor, rng: torch.Generator) -> Tensor:
+    """Premultiplied RGBA with a third of the pictures in colours of another picture's, a tenth in one colour's shades,
+    and a third blurred: a drawing is known by its form even where a render chooses other colours or soft edges."""
+    size = len(x)
+    mixing = torch.eye(3) + 0.5 * torch.randn(size, 3, 3, generator=rng) * (torch.rand(size, 1, 1, generator=rng) < 0.33)
+    mixing = mixing / mixing.abs().sum(-1, keepdim=True).clamp_min(1)
+    colours = torch.einsum("bij,bjhw->bihw", mixing, x[:, :3])
+    x = torch.cat([torch.minimum(colours.clamp_min(0), x[:, 3:]), x[:, 3:]], 1)
+    choice = torch.randint(len(palette), (size,), generator=rng)
+    x = torch.where((torch.rand(size, 1, 1, 1, generator=rng) < 0.1), tint(x, palette[choice]), x)
+    soft = F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
+    return torch.where(torch.rand(size, 1, 1, 1, generator=rng) < 0.33, soft, x)
 
 
 def main() -> None:
@@ -33,12 +49,14 @@ def main() -> None:
     # one picture in twenty is kept back to see that the judge can be believed
     kept = torch.rand(len(emoji), generator=rng) < 0.05
     training = (~kept).nonzero()[:, 0]
-    model = Judge(len(labels)).to(memory_format=torch.channels_last)
+    palette = torch.tensor(list(COLOURS.values()))
+    model = Judge(len(labels), WIDTHS).to(memory_format=torch.channels_last)
 
     def step(index: int, progress: float) -> Tensor:
         model.train()
         pick = training[torch.randint(len(training), (160,), generator=rng)]
         x = place(pictures.cut_outs(emoji[pick.numpy()], SIZE), rng)
+        x = recoloured(x, palette, rng)
         x = jitter(flatten(x, backgrounds(len(x), SIZE, rng, white=0.5)), rng).contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", torch.bfloat16):
             logits = model(x)

@@ -5,6 +5,8 @@ It knows no anchor and no text: 1,644 classes, its own architecture, its own tra
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -15,7 +17,7 @@ SIZE = 64
 class Judge(nn.Module):
     """Pixels [B, 3, H, W] in 0..1 -> class logits [B, classes]; any size, averaged down to 64 px inside."""
 
-    def __init__(self, classes: int, widths: tuple[int, ...] = (32, 64, 112, 160)):
+    def __init__(self, classes: int, widths: tuple[int, ...]):
         super().__init__()
         blocks: list[nn.Module] = []
         for a, b in zip((3, *widths), widths):
@@ -23,6 +25,14 @@ class Judge(nn.Module):
         last = widths[-1]
         self.features = nn.Sequential(*blocks, nn.Conv2d(last, last, 3, padding=1, bias=False), nn.BatchNorm2d(last), nn.ReLU())
         self.classify = nn.Linear(2 * last, classes)
+
+    @classmethod
+    def fitting(cls, tensors: Mapping[str, Tensor]) -> Judge:
+        """An untrained judge of the size of a weights file."""
+        kernels = [t for name, t in tensors.items() if name.startswith("features.") and t.dim() == 4]
+        # widths grow from block to block, and the last convolution keeps its own
+        widths = sorted(kernel.shape[0] for kernel in kernels)[:-1]
+        return cls(len(tensors["classify.bias"]), tuple(widths))
 
     def forward(self, pixels: Tensor) -> Tensor:
         x = F.interpolate(pixels, size=(SIZE, SIZE), mode="area") if pixels.shape[-1] != SIZE else pixels
