@@ -64,7 +64,7 @@ KINDS = {
         {"render": "CONCEPT_RENDER", "image": "IMAGE", "audio": "AUDIO", "video": "VIDEO", "latent": "LATENT", "words": "STRING"},
         height=560,
     ),
-    "ConceptAlgebra_Readout": Kind({"words": ("INT", 8)}, {**CONCEPT, **ENCODER}, {"words": "STRING", "phrase": "STRING"}, height=340),
+    "ConceptAlgebra_Readout": Kind({"words": ("INT", 8)}, {**CONCEPT, **ENCODER}, {"words": "STRING", "phrase": "STRING"}, height=120),
     "ConceptAlgebra_CompareTracks": Kind(
         {}, {"honest": "CONCEPT_RENDER", "natural": "CONCEPT_RENDER"}, {"image": "IMAGE", "summary": "STRING"}, 460, 400
     ),
@@ -77,7 +77,7 @@ KINDS = {
     "SaveImage": Kind({"filename_prefix": ("STRING", "ComfyUI")}, {"images": "IMAGE"}, {}, height=400),
     # Save Audio is called deprecated by newer ones, and its successor is not in older ones
     "PreviewAudio": Kind({}, {"audio": "AUDIO"}, {}, height=120),
-    "PreviewAny": Kind({}, {"source": "*"}, {}, height=200),
+    "PreviewAny": Kind({}, {"source": "*"}, {}, height=190),
     "MarkdownNote": Kind({"text": ("STRING", "")}, {}, {}, 380, 340),
 }
 OPTIONAL = {"prior", "latent", *"abcdef"}
@@ -274,7 +274,7 @@ def fire_and_water() -> Flow:
     play = f.node("PreviewAudio", audio=sound["audio"])
     heard = f.node("PreviewAny", "The sound came out as", source=sound["words"])
     f.lay_out(
-        ("", [note]), (LOAD, [encoder, image, audio, prior]), (CONCEPTS, [a, b, both]), ("v The target in words", [[readout], [words]]),
+        ("", [note]), (LOAD, [encoder, image, audio, prior]), (CONCEPTS, [a, b, both]), ("v The target in words", [readout, words]),
         (RENDER, [picture, sound]), (LOOK, [save, came, play, heard]),
     )  # fmt: skip
     return f
@@ -332,7 +332,7 @@ def hairless_dog() -> Flow:
     readout = f.node("Readout", concept=less, encoder=encoder)
     words = f.node("PreviewAny", "The target in words", source=readout["words"])
     f.lay_out(
-        ("", [note]), (LOAD, [encoder, image, prior]), (CONCEPTS, [dog, fur, less]), ("v The target in words", [[readout], [words]]),
+        ("", [note]), (LOAD, [encoder, image, prior]), (CONCEPTS, [dog, fur, less]), ("v The target in words", [readout, words]),
         (RENDER, [plain, bare]), (LOOK, [before, after]),
     )  # fmt: skip
     return f
@@ -344,7 +344,7 @@ def slerp() -> Flow:
         "# Between two concepts\n\n"
         "Concept Slerp walks along the great circle from one concept to the other: **t** 0 is *cat*, 1 is *dragon*, and "
         "every place between is as far out as the ends are.\n\n"
-        "**Look at** the three pictures from top to bottom: t = 0.2, 0.5 and 0.8, from one seed.\n\n"
+        "**Look at** the three pictures from left to right: t = 0.2, 0.5 and 0.8, from one seed.\n\n"
         "**Change** the words or the three **t**. In Concept Expression the same is written **slerp(cat, dragon, 0.5)**.\n\n" + FULL
     )
     encoder = f.node("LoadEncoder")
@@ -353,12 +353,12 @@ def slerp() -> Flow:
     a, b = f.node("EncodeText", text="cat", encoder=encoder), f.node("EncodeText", text="dragon", encoder=encoder)
     way = [f.node("Slerp", t=t, a=a, b=b) for t in (0.2, 0.5, 0.8)]
     render = [f.node("LatentOptimiser", f"Latent Optimiser (t = {c.values['t']})", steps=PICTURE, concept=c, encoder=encoder, generator=image, prior=prior) for c in way]
-    save = [f.node("SaveImage", f"Save Image (t = {c.values['t']})", height=560, images=r["image"], filename_prefix=prefix(f)) for c, r in zip(way, render, strict=True)]
+    save = [f.node("SaveImage", f"Save Image (t = {c.values['t']})", images=r["image"], filename_prefix=prefix(f)) for c, r in zip(way, render, strict=True)]
     readout = f.node("Readout", "Concept Readout (t = 0.5)", concept=way[1], encoder=encoder)
     words = f.node("PreviewAny", "Half way, in words", source=readout["words"])
     f.lay_out(
-        ("", [note]), (LOAD, [encoder, image, prior]), (CONCEPTS, [[a, b], way]), ("v Half way, in words", [[readout], [words]]),
-        (RENDER, render), (LOOK, save),
+        ("", [note]), (LOAD, [encoder, image, prior]), (CONCEPTS, [[a, b], way]), ("v Half way, in words", [readout, words]),
+        (RENDER, [[r] for r in render]), ("v " + LOOK, [[s] for s in save]),
     )  # fmt: skip
     return f
 
@@ -368,7 +368,7 @@ def sound_and_word() -> Flow:
     note = f.note(
         "# A sound and a word shape a picture\n\n"
         "Sounds and words lie in the same space, so they add. First *thunder* is rendered as a sound; then that sound, "
-        "not the word, is encoded and added to the word *purple*; the sum is drawn.\n\n"
+        "not the word, is encoded, a quarter of *purple* is added, and the sum is drawn. (A word is a sharper target than a sound, so it needs less weight.)\n\n"
         "**Look at** the readout: it names what was heard and what was said.\n\n"
         "**Change** the weights in Concept Add. For a sound of your own, put **Load Audio** in the place of the left "
         "optimiser: connect it to Encode Audio.\n\n" + FULL,
@@ -382,7 +382,7 @@ def sound_and_word() -> Flow:
     play = f.node("PreviewAudio", audio=sounding["audio"])
     heard = f.node("EncodeAudio", name="thunder", audio=sounding["audio"], encoder=encoder)
     purple = f.node("EncodeText", text="purple", encoder=encoder)
-    both = f.node("Add", a=heard, b=purple)
+    both = f.node("Add", weight_b=0.25, a=heard, b=purple)
     readout = f.node("Readout", concept=both, encoder=encoder)
     words = f.node("PreviewAny", "Sound and word, in words", source=readout["words"])
     drawing = f.node("LatentOptimiser", "Latent Optimiser (picture)", steps=PICTURE, concept=both, encoder=encoder, generator=image, prior=prior)
@@ -390,7 +390,7 @@ def sound_and_word() -> Flow:
     came = f.node("PreviewAny", "The picture came out as", source=drawing["words"])
     f.lay_out(
         ("", [note]), (LOAD, [encoder, audio, image, prior]), ("2 · A sound", [thunder, sounding, play]),
-        ("3 · The sound and a word", [heard, purple, both]), ("v The target in words", [[readout], [words]]),
+        ("3 · The sound and a word", [heard, purple, both]), ("v The target in words", [readout, words]),
         ("4 · A picture", [drawing]), ("5 · Look", [save, came]),
     )  # fmt: skip
     return f
@@ -421,8 +421,8 @@ def image_minus_plus() -> Flow:
     came = f.node("PreviewAny", "The picture came out as", source=again["words"])
     f.lay_out(
         ("", [note]), (LOAD, [encoder, image, prior]), ("2 · An image", [[apple, drawing], [first]]),
-        ("3 · minus a word plus a word", [seen, edited]), ("v The target in words", [[readout], [words]]),
-        (RENDER.replace("3", "4"), [again]), (LOOK.replace("4", "5"), [save, came]),
+        ("3 · minus a word plus a word", [seen, edited]), ("v The target in words", [readout, words]),
+        ("4 · Render", [again]), ("5 · Look", [save, came]),
     )  # fmt: skip
     return f
 
@@ -448,8 +448,8 @@ def honest_natural() -> Flow:
     readout = f.node("Readout", concept=target, encoder=encoder)
     words = f.node("PreviewAny", "The target in words", source=readout["words"])
     f.lay_out(
-        ("", [note]), (LOAD, [encoder, image]), (CONCEPTS, [target]), ("v The target in words", [[readout], [words]]),
-        ("3 · Honest", [honest]), ("v 3 · Natural", [[prior], [natural]]), (LOOK, [compare, said, save]),
+        ("", [note]), (LOAD, [encoder, image, prior]), (CONCEPTS, [target]), ("v The target in words", [readout, words]),
+        ("3 · Honest", [honest]), ("4 · Natural", [[natural]]), ("5 · Look", [[compare, said], [save]]),
     )  # fmt: skip
     return f
 
@@ -478,14 +478,14 @@ def batch() -> Flow:
     prior = f.node("FlairPrior")
     many = f.node("List", targets=lines, encoder=encoder)
     readout = f.node("Readout", concept=many, encoder=encoder)
-    words = f.node("PreviewAny", "Each target in words", height=340, source=readout["words"])
+    words = f.node("PreviewAny", "Each target in words", height=240, source=readout["words"])
     render = f.node("LatentOptimiser", steps=PICTURE, concept=many, encoder=encoder, generator=image, prior=prior)
     save = f.node("SaveImage", width=460, height=460, images=render["image"], filename_prefix=prefix(f))
     came = f.node("PreviewAny", "They came out as", width=460, source=render["words"])
     one = f.node("TargetFromList", targets=lines, encoder=encoder)
     which = f.node("PreviewAny", "This run's line", height=120, source=one["expression"])
     f.lay_out(
-        ("", [note]), (LOAD, [encoder, image, prior]), ("2 · Many concepts", [[many], [readout], [words]]),
+        ("", [note]), (LOAD, [encoder, image, prior]), ("2 · Many concepts", [[many], [readout, words]]),
         ("v The other way: one line a run", [[other], [one], [which]]), (RENDER, [render]), (LOOK, [save, came]),
     )  # fmt: skip
     return f
@@ -503,11 +503,14 @@ def files() -> dict[Path, str]:
     return made
 
 
-def thumbnail(flow: Flow, server: str) -> bytes:
+def thumbnail(flow: Flow, server: str, steps: int | None) -> bytes:
     """Run a workflow on a ComfyUI and lay the pictures it saved side by side on a 400 px square, as JPEG."""
     from PIL import Image
 
     graph = flow.api()
+    for node in graph.values():
+        if steps and "steps" in node["inputs"]:
+            node["inputs"]["steps"] = steps
     body = json.dumps({"prompt": graph}).encode()
     request = urllib.request.Request(f"{server}/prompt", body, {"Content-Type": "application/json"})
     number = json.load(urllib.request.urlopen(request))["prompt_id"]
@@ -537,13 +540,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help="with --thumbnails: only these workflows")
     parser.add_argument("--thumbnails", metavar="URL", help="a running ComfyUI with the pack")
+    parser.add_argument("--steps", type=int, help="with --thumbnails: steps of each render in place of the workflow's own")
     args = parser.parse_args()
     for path, text in files().items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     for flow in (describe() for describe in FLOWS) if args.thumbnails else ():
         if not args.names or flow.name in args.names:
-            (FOLDER / f"{flow.name}.jpg").write_bytes(thumbnail(flow, args.thumbnails.rstrip("/")))
+            (FOLDER / f"{flow.name}.jpg").write_bytes(thumbnail(flow, args.thumbnails.rstrip("/"), args.steps))
             print(flow.name)
 
 
