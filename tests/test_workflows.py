@@ -126,3 +126,8 @@ def test_it_can_be_read_and_read_out(name):
 def test_it_needs_no_file_of_ones_own(name):
     kinds = {node["class_type"] for node in api(name).values()}
     assert not {kind for kind in kinds if kind.startswith("Load")}
+
+
+def test_thumbnails_are_of_workflows_and_small():
+    for path in FOLDER.glob("*.jpg"):
+        assert path.stem in NAMES and path.stat().st_size < 30_000

@@ -504,7 +504,7 @@ def files() -> dict[Path, str]:
 
 
 def thumbnail(flow: Flow, server: str, steps: int | None) -> bytes:
-    """Run a workflow on a ComfyUI and lay the pictures it saved side by side on a 400 px square, as JPEG."""
+    """Run a workflow on a ComfyUI; the pictures it saved as one JPEG."""
     from PIL import Image
 
     graph = flow.api()
@@ -521,6 +521,13 @@ def thumbnail(flow: Flow, server: str, steps: int | None) -> bytes:
     outputs = history[number]["outputs"]
     saved = [file for key in sorted(outputs, key=int) if graph[key]["class_type"] == "SaveImage" for file in outputs[key]["images"]]
     pictures = [Image.open(io.BytesIO(urllib.request.urlopen(f"{server}/view?{urllib.parse.urlencode(file)}").read())) for file in saved]
+    return beside(pictures)
+
+
+def beside(pictures: list) -> bytes:
+    """Pillow images, two a row on a white square of 400 px, as JPEG."""
+    from PIL import Image
+
     sheet = Image.new("RGB", (400, 400), "white")
     across = 1 if len(pictures) == 1 else 2
     cell = 400 // across
