@@ -1,0 +1,98 @@
+"""The example workflows on a real ComfyUI: listed, served, queued, and what comes out."""
+
+import json
+
+import pytest
+from server import PACK, Server
+
+FOLDER = PACK / "workflows"
+NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))
+SHORT = {"steps": 4, "looks": 1}
+"""Far from a good render; enough that every node of every workflow does its work."""
+READS = {
+    "fire-and-water": ({"fire", "water"},),
+    "sunset-and-ocean-by-weight": ({"ocean"}, {"sunset"}),
+    "hairless-dog": ({"dog"},),
+    "slerp-between-two-concepts": ({"cat", "dragon"},),
+    "sound-and-word-shape-a-picture": ({"purple"},),
+    "image-minus-a-word-plus-a-word": ({"green"},),
+    "honest-beside-natural": ({"clown", "balloon"},),
+    "batch-over-a-list": ({"fire", "water"}, {"dog"}, {"cat", "dragon"}),
+}
+"""For each Concept Readout, in order, words that must be among those it names."""
+
+
+def short(name: str) -> dict:
+    graph = json.loads((FOLDER / "api" / f"{name}.json").read_text(encoding="utf-8"))
+    for node in graph.values():
+        if "steps" in node["inputs"]:
+            node["inputs"].update(SHORT)
+    return graph
+
+
+def of_kind(graph: dict, kind: str) -> list[str]:
+    return [key for key in sorted(graph, key=int) if graph[key]["class_type"] == kind]
+
+
+def test_the_templates_browser_lists_them_and_nothing_else(server: Server):
+    listed = server.get("/workflow_templates")["concept-algebra"]
+    assert sorted(listed) == NAMES == sorted(READS)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_is_served(server: Server, name: str):
+    page = json.loads(server.fetch(f"/api/workflow_templates/concept-algebra/{name}.json"))
+    assert page == json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+    thumbnail = FOLDER / f"{name}.jpg"
+    if thumbnail.exists():  # tools/workflows.py --thumbnails makes them
+        assert server.fetch(f"/api/workflow_templates/concept-algebra/{name}.jpg") == thumbnail.read_bytes()
+
+
+def test_their_nodes_are_those_of_the_server(server: Server):
+    known = server.get("/object_info")
+    for path in FOLDER.glob("*.json"):
+        for node in json.loads(path.read_text(encoding="utf-8"))["nodes"]:
+            if node["type"] == "MarkdownNote":
+                continue
+            info = known[node["type"]]
+            schema = {**info["input"].get("required", {}), **info["input"].get("optional", {})}
+            is_widget = {name: slot[0] in ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO") or isinstance(slot[0], list) for name, slot in schema.items()}
+            saved = [slot["name"] for slot in node["inputs"]]
+            assert saved == sorted(schema, key=is_widget.get), "sockets, then widgets, each in the schema's order"
+            assert [slot["name"] for slot in node["inputs"] if "widget" in slot] == [n for n in schema if is_widget[n]]
+            outputs = [(slot["name"], slot["type"]) for slot in node["outputs"]]
+            if node["type"].startswith("ConceptAlgebra_"):
+                assert outputs == list(zip(info["output_name"], info["output"], strict=True))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_runs(server: Server, name: str):
+    graph = short(name)
+    check(server, name, graph, server.run(graph))
+
+
+def check(server: Server, name: str, graph: dict, outputs: dict) -> None:
+    """What came of a workflow: pictures, sounds and words."""
+    import av
+    import numpy
+    from PIL import Image
+
+    for key in of_kind(graph, "SaveImage"):
+        files = outputs[key]["images"]
+        assert len(files) == (3 if name == "batch-over-a-list" else 1)
+        for file in files:
+            pixels = numpy.asarray(Image.open(server.output(file)).convert("RGB"), dtype=float)
+            assert pixels.std() > 2, "the picture is of one colour"
+    for key in of_kind(graph, "PreviewAudio"):
+        for file in outputs[key]["audio"]:
+            with av.open(str(server.output(file))) as sound:
+                wave = numpy.concatenate([frame.to_ndarray().ravel() for frame in sound.decode(audio=0)])
+            assert wave.astype(float).std() > 0, "the sound is silent"
+    said = [text for key in of_kind(graph, "ConceptAlgebra_Readout") for text in outputs[key]["text"]]
+    assert len(said) == len(READS[name])
+    for text, wanted in zip(said, READS[name], strict=True):
+        # first the expression, then the composed phrase, then a line of cosine and word for each
+        words = {word for line in text.splitlines()[2:] for word in line.split(maxsplit=1)[1].split()}
+        assert wanted <= words, text
+    for key in of_kind(graph, "PreviewAny"):
+        assert all(text.strip() for text in outputs[key]["text"])

@@ -1,0 +1,562 @@
+"""The example workflows, described once and written in both forms that ComfyUI knows.
+
+    python tools/workflows.py                                      write workflows/*.json and workflows/api/*.json
+    python tools/workflows.py --thumbnails http://127.0.0.1:8188   render each on a running ComfyUI with the pack, and
+                                                                   write workflows/*.jpg from what came out
+
+`workflows/*.json` is what the Templates browser lists and the page loads, with positions, groups and notes;
+`workflows/api/*.json` is what the server's /prompt takes. ComfyUI looks for templates in the folder itself and not in
+folders inside it, so the second form is not listed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import time
+import urllib.parse
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).parents[1] / "workflows"
+TITLE, GAP, PAD, HEAD = 30, 60, 20, 50
+"""Pixels: of a node's title bar above its position; between nodes, with room for the newer renderer, which draws nodes
+up to 30 px taller; between a group's edge and its nodes; and of a group's own title."""
+CONTROL = "control_after_generate"
+"""The value that follows a seed or an index in a saved workflow: what becomes of it after each run."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A node class as the page saves it: its widgets with types and usual values in the schema's order, its sockets,
+    its outputs, and the room it takes."""
+
+    widgets: dict[str, tuple[str, Any]]
+    sockets: dict[str, str]
+    outputs: dict[str, str]
+    width: int = 300
+    height: int = 90
+
+
+CONCEPT, ENCODER, GENERATOR = {"concept": "CONCEPT"}, {"encoder": "CONCEPT_ENCODER"}, {"generator": "CONCEPT_GENERATOR"}
+PAIR = {"a": "CONCEPT", "b": "CONCEPT"}
+KINDS = {
+    "ConceptAlgebra_LoadEncoder": Kind({"encoder": ("COMBO", "pocket")}, {}, ENCODER),
+    "ConceptAlgebra_LoadGenerator": Kind({"generator": ("COMBO", "pocket image")}, ENCODER, {**GENERATOR, "vae": "VAE"}, height=110),
+    "ConceptAlgebra_EncodeText": Kind({"text": ("STRING", "fire")}, ENCODER, CONCEPT),
+    "ConceptAlgebra_EncodeImage": Kind({"name": ("STRING", "")}, {"image": "IMAGE", **ENCODER}, CONCEPT, height=120),
+    "ConceptAlgebra_EncodeAudio": Kind({"name": ("STRING", "")}, {"audio": "AUDIO", **ENCODER}, CONCEPT, height=120),
+    "ConceptAlgebra_Add": Kind({"weight_a": ("FLOAT", 1), "weight_b": ("FLOAT", 1)}, PAIR, CONCEPT, height=140),
+    "ConceptAlgebra_Sub": Kind({"weight": ("FLOAT", 0.3)}, PAIR, CONCEPT, height=120),
+    "ConceptAlgebra_Slerp": Kind({"t": ("FLOAT", 0.5)}, PAIR, CONCEPT, height=120),
+    "ConceptAlgebra_Expression": Kind(
+        {"expression": ("STRING", "0.3*sunset + 0.7*ocean")}, {**ENCODER, **dict.fromkeys("abcdef", "CONCEPT")}, CONCEPT, height=230
+    ),
+    "ConceptAlgebra_FlairPrior": Kind({"strength": ("FLOAT", 1)}, {}, {"prior": "CONCEPT_PRIOR"}),
+    "ConceptAlgebra_LatentOptimiser": Kind(
+        {"steps": ("INT", 0), "seed": ("INT", 0), CONTROL: ("", "fixed"), "looks": ("INT", 0), "patch_weight": ("FLOAT", 0.5)},
+        {**CONCEPT, **ENCODER, **GENERATOR, "prior": "CONCEPT_PRIOR", "latent": "LATENT"},
+        {"render": "CONCEPT_RENDER", "image": "IMAGE", "audio": "AUDIO", "video": "VIDEO", "latent": "LATENT", "words": "STRING"},
+        height=560,
+    ),
+    "ConceptAlgebra_Readout": Kind({"words": ("INT", 8)}, {**CONCEPT, **ENCODER}, {"words": "STRING", "phrase": "STRING"}, height=120),
+    "ConceptAlgebra_CompareTracks": Kind(
+        {}, {"honest": "CONCEPT_RENDER", "natural": "CONCEPT_RENDER"}, {"image": "IMAGE", "summary": "STRING"}, 460, 400
+    ),
+    "ConceptAlgebra_List": Kind({"targets": ("STRING", "")}, ENCODER, {"concepts": "CONCEPT", "expressions": "STRING"}, height=200),
+    "ConceptAlgebra_TargetFromList": Kind(
+        {"targets": ("STRING", ""), "index": ("INT", 0), CONTROL: ("", "increment")}, ENCODER,
+        {**CONCEPT, "expression": "STRING", "count": "INT"}, height=240,
+    ),  # fmt: skip
+    # ComfyUI's own; newer ones pass their input on, which no workflow here uses
+    "SaveImage": Kind({"filename_prefix": ("STRING", "ComfyUI")}, {"images": "IMAGE"}, {}, height=400),
+    # Save Audio is called deprecated by newer ones, and its successor is not in older ones
+    "PreviewAudio": Kind({}, {"audio": "AUDIO"}, {}, height=120),
+    "PreviewAny": Kind({}, {"source": "*"}, {}, height=190),
+    "MarkdownNote": Kind({"text": ("STRING", "")}, {}, {}, 380, 340),
+}
+OPTIONAL = {"prior", "latent", *"abcdef"}
+"""Sockets of Latent Optimiser and Concept Expression that the page draws as optional."""
+
+
+@dataclass(eq=False)
+class Node:
+    """One node of a workflow; `node["image"]` is its output of that name, to be given to another node's socket."""
+
+    id: int
+    kind: str
+    values: dict[str, Any]
+    inputs: dict[str, tuple[Node, str]]
+    title: str
+    width: int
+    height: int
+    at: tuple[int, int] = (0, 0)
+
+    def __getitem__(self, output: str) -> tuple[Node, str]:
+        if output not in KINDS[self.kind].outputs:
+            raise KeyError(f"{self.kind} has no output {output!r}")
+        return self, output
+
+
+@dataclass
+class Flow:
+    """A workflow being described: nodes first, then groups that lay them out from left to right."""
+
+    name: str
+    nodes: list[Node] = field(default_factory=list)
+    boxes: list[tuple[str, tuple[int, int, int, int]]] = field(default_factory=list)
+
+    def node(self, kind: str, title: str = "", width: int = 0, height: int = 0, **given: Any) -> Node:
+        """Add a node: of the pack by its id without the prefix, else ComfyUI's own.
+
+        given: values for its widgets; for its sockets a `node["output"]`, or a node whose first output it is.
+        """
+        kind = kind if kind in KINDS else f"ConceptAlgebra_{kind}"
+        known = KINDS[kind]
+        if unknown := set(given) - set(known.widgets) - set(known.sockets):
+            raise TypeError(f"{kind} has no input {', '.join(sorted(unknown))}")
+        values = {name: given.get(name, usual) for name, (_, usual) in known.widgets.items()}
+        inputs = {}
+        for name, type_ in known.sockets.items():
+            if name in given:
+                source = given[name]
+                source = source[next(iter(KINDS[source.kind].outputs))] if isinstance(source, Node) else source
+                got = KINDS[source[0].kind].outputs[source[1]]
+                if type_ not in ("*", got):
+                    raise TypeError(f"{kind}.{name} takes {type_}, not {got}")
+                inputs[name] = source
+            elif name not in OPTIONAL:
+                raise TypeError(f"{kind} needs {name}")
+        made = Node(len(self.nodes) + 1, kind, values, inputs, title, width or known.width, height or known.height)
+        self.nodes.append(made)
+        return made
+
+    def note(self, text: str, title: str = "Read me", height: int = 0) -> Node:
+        return self.node("MarkdownNote", title, height=height, text=text)
+
+    def lay_out(self, *groups: tuple[str, list[Node] | list[list[Node]]]) -> None:
+        """Groups from left to right, a title and the nodes from top to bottom (or a list of such columns); without a
+        title no box is drawn. A title that begins with "v " is put under the group before it."""
+        left, top, bottom, right = 0, 0, 0, 0
+        for title, content in groups:
+            columns = content if isinstance(content[0], list) else [content]
+            if title.startswith("v "):
+                title, top = title[2:], bottom + GAP
+            else:
+                left, top = right + (2 * PAD if right else 0), 0
+            x, low = left + PAD, 0
+            for column in columns:
+                y = top + HEAD + TITLE
+                for node in column:
+                    node.at = (x, y)
+                    y += node.height + TITLE + GAP
+                low = max(low, y - TITLE - GAP + 2 * PAD)
+                x += max(node.width for node in column) + 2 * PAD
+            right, bottom = max(right, x - PAD), low
+            if title:
+                self.boxes.append((title, (left, top, x - PAD - left, low - top)))
+
+    def links(self) -> Iterator[tuple[int, Node, int, Node, int, str]]:
+        """(id, from, its output's place, to, its input's place, type), in the order of the nodes they lead to."""
+        number = 0
+        for node in self.nodes:
+            for name, (source, output) in node.inputs.items():
+                number += 1
+                outputs = KINDS[source.kind].outputs
+                yield number, source, list(outputs).index(output), node, list(KINDS[node.kind].sockets).index(name), outputs[output]
+
+    def page(self) -> dict[str, Any]:
+        """The form that the page saves and loads: sockets come before widgets among a node's inputs."""
+        links = list(self.links())
+
+        def saved(node: Node) -> dict[str, Any]:
+            kind = KINDS[node.kind]
+            into = {place: number for number, _, _, to, place, _ in links if to is node}
+            sockets = [
+                {"name": name, "type": type_, **({"shape": 7} if name in OPTIONAL else {}), "link": into.get(place)}
+                for place, (name, type_) in enumerate(kind.sockets.items())
+            ]
+            note = node.kind == "MarkdownNote"
+            widgets = [
+                {"name": name, "type": type_, "widget": {"name": name}, "link": None}
+                for name, (type_, _) in kind.widgets.items()
+                if name != CONTROL and not note
+            ]
+            outputs = [
+                {"name": name, "type": type_, "links": [number for number, source, at, *_ in links if (source, at) == (node, place)]}
+                for place, (name, type_) in enumerate(kind.outputs.items())
+            ]
+            return {
+                "id": node.id,
+                "type": node.kind,
+                "pos": list(node.at),
+                "size": [node.width, node.height],
+                "flags": {},
+                "order": node.id - 1,
+                "mode": 0,
+                "inputs": sockets + widgets,
+                "outputs": outputs,
+                **({"title": node.title} if node.title else {}),
+                "properties": {} if note else {"Node name for S&R": node.kind},
+                "widgets_values": list(node.values.values()),
+                **({"color": "#432", "bgcolor": "#653"} if note else {}),
+            }
+
+        return {
+            "id": str(uuid.uuid5(uuid.NAMESPACE_URL, f"concept-algebra/{self.name}")),
+            "revision": 0,
+            "last_node_id": len(self.nodes),
+            "last_link_id": len(links),
+            "nodes": [saved(node) for node in self.nodes],
+            "links": [[number, source.id, out, to.id, into, type_] for number, source, out, to, into, type_ in links],
+            "groups": [
+                {"id": number, "title": title, "bounding": list(box), "color": "#3f789e", "font_size": 24, "flags": {}}
+                for number, (title, box) in enumerate(self.boxes, 1)
+            ],
+            "config": {},
+            "extra": {"ds": {"scale": 0.6, "offset": [80, 160]}},
+            "version": 0.4,
+        }
+
+    def api(self) -> dict[str, Any]:
+        """The form that /prompt takes: no notes, no places, and every input by its name."""
+        graph = {}
+        for node in self.nodes:
+            if node.kind == "MarkdownNote":
+                continue
+            values = {name: value for name, value in node.values.items() if name != CONTROL}
+            wires = {
+                name: [str(source.id), list(KINDS[source.kind].outputs).index(output)] for name, (source, output) in node.inputs.items()
+            }
+            graph[str(node.id)] = {"inputs": {**values, **wires}, "class_type": node.kind}
+        return graph
+
+
+LOAD, CONCEPTS, RENDER, LOOK = "1 · Load", "2 · Concept", "3 · Render", "4 · Look"
+PICTURE, SOUND, CLIP = 40, 60, 24
+"""Steps of the examples: a first look. The notes say how to get the full length."""
+FULL = "**steps** is set low for a first look; **0** takes the full length, which draws cleaner and takes longer."
+
+
+def prefix(flow: Flow, part: str = "") -> str:
+    """Where a workflow's files go in ComfyUI's output folder."""
+    return f"concept-algebra/{flow.name}{part}"
+
+
+def fire_and_water() -> Flow:
+    f = Flow("fire-and-water")
+    note = f.note(
+        "# Fire and water\n\n"
+        "Two words become two places in one embedding space. Their sum is a third place, and the generators' latents are "
+        "optimised until what they decode to embeds *there*. No prompt is involved.\n\n"
+        "**Look at** the picture and the sound: one concept, two media. The readout names the target, the "
+        "*came out as* nodes what the encoder sees in each render.\n\n"
+        "**Change** the two words, or the seed. " + FULL + "\n\n"
+        "For a clip too, set a Load Generator to *pocket video* and save the optimiser's *video*."
+    )
+    encoder = f.node("LoadEncoder")
+    image = f.node("LoadGenerator", encoder=encoder)
+    audio = f.node("LoadGenerator", encoder=encoder, generator="pocket audio")
+    prior = f.node("FlairPrior")
+    a, b = f.node("EncodeText", text="fire", encoder=encoder), f.node("EncodeText", text="water", encoder=encoder)
+    both = f.node("Add", a=a, b=b)
+    readout = f.node("Readout", concept=both, encoder=encoder)
+    words = f.node("PreviewAny", "The target in words", source=readout["words"])
+    picture = f.node("LatentOptimiser", "Latent Optimiser (picture)", steps=PICTURE, concept=both, encoder=encoder, generator=image, prior=prior)
+    sound = f.node("LatentOptimiser", "Latent Optimiser (sound)", steps=SOUND, concept=both, encoder=encoder, generator=audio, prior=prior)
+    save = f.node("SaveImage", images=picture["image"], filename_prefix=prefix(f))
+    came = f.node("PreviewAny", "The picture came out as", source=picture["words"])
+    play = f.node("PreviewAudio", audio=sound["audio"])
+    heard = f.node("PreviewAny", "The sound came out as", source=sound["words"])
+    f.lay_out(
+        ("", [note]), (LOAD, [encoder, image, audio, prior]), (CONCEPTS, [a, b, both]), ("v The target in words", [readout, words]),
+        (RENDER, [picture, sound]), (LOOK, [save, came, play, heard]),
+    )  # fmt: skip
+    return f
+
+
+def sunset_and_ocean() -> Flow:
+    f = Flow("sunset-and-ocean-by-weight")
+    note = f.note(
+        "# Sunset and ocean, by weight\n\n"
+        "The same two concepts, mixed 0.3 to 0.7 and 0.7 to 0.3, drawn from the same seed.\n\n"
+        "**Look at** how the drawing changes sides with the weights, and the order of the words in the two readouts.\n\n"
+        "**Change** the weights in Concept Add. A negative one takes away. The second sum is written as one line in "
+        "Concept Expression, where **a** and **b** are the sockets; plain words work too.\n\n" + FULL
+    )
+    encoder = f.node("LoadEncoder")
+    image = f.node("LoadGenerator", encoder=encoder)
+    prior = f.node("FlairPrior")
+    a, b = f.node("EncodeText", text="sunset", encoder=encoder), f.node("EncodeText", text="ocean", encoder=encoder)
+    ocean = f.node("Add", weight_a=0.3, weight_b=0.7, a=a, b=b)
+    sunset = f.node("Expression", expression="0.7*a + 0.3*b", encoder=encoder, a=a, b=b)
+    ends = []
+    for name, concept in (("ocean", ocean), ("sunset", sunset)):
+        readout = f.node("Readout", f"Concept Readout ({name})", concept=concept, encoder=encoder)
+        words = f.node("PreviewAny", f"Mostly {name}, in words", source=readout["words"])
+        render = f.node("LatentOptimiser", f"Latent Optimiser ({name})", steps=PICTURE, concept=concept, encoder=encoder, generator=image, prior=prior)
+        save = f.node("SaveImage", f"Save Image (mostly {name})", images=render["image"], filename_prefix=prefix(f, f"-{name}"))
+        ends.append((readout, words, render, save))
+    (r1, w1, o1, s1), (r2, w2, o2, s2) = ends
+    f.lay_out(
+        ("", [note]), (LOAD, [encoder, image, prior]), (CONCEPTS, [a, b, ocean, sunset]),
+        ("3 · Mostly ocean", [[o1], [s1]]), ("v The target in words", [[r1], [w1]]),
+        ("4 · Mostly sunset", [[o2], [s2]]), ("v The target in words", [[r2], [w2]]),
+    )  # fmt: skip
+    return f
+
+
+def hairless_dog() -> Flow:
+    f = Flow("hairless-dog")
+    note = f.note(
+        "# Hairless dog\n\n"
+        "**dog - 0.3 \\* fur**: a concept with a part taken out of it.\n\n"
+        "**Look at** the two pictures, drawn from one seed, and at the words of the target in the readout.\n\n"
+        "**Change** the weight in Concept Sub. At 0 it is the dog; at 1 little of the dog is left; a negative weight adds fur. "
+        "Or take something else away: *bird* minus *wings*, *snowman* minus *snow*.\n\n" + FULL
+    )
+    encoder = f.node("LoadEncoder")
+    image = f.node("LoadGenerator", encoder=encoder)
+    prior = f.node("FlairPrior")
+    dog, fur = f.node("EncodeText", text="dog", encoder=encoder), f.node("EncodeText", text="fur", encoder=encoder)
+    less = f.node("Sub", weight=0.3, a=dog, b=fur)
+    plain = f.node("LatentOptimiser", "Latent Optimiser (dog)", steps=PICTURE, concept=dog, encoder=encoder, generator=image, prior=prior)
+    bare = f.node("LatentOptimiser", "Latent Optimiser (less fur)", steps=PICTURE, concept=less, encoder=encoder, generator=image, prior=prior)
+    before = f.node("SaveImage", "Save Image (dog)", images=plain["image"], filename_prefix=prefix(f, "-before"))
+    after = f.node("SaveImage", "Save Image (dog - 0.3 fur)", images=bare["image"], filename_prefix=prefix(f))
+    readout = f.node("Readout", concept=less, encoder=encoder)
+    words = f.node("PreviewAny", "The target in words", source=readout["words"])
+    f.lay_out(
+        ("", [note]), (LOAD, [encoder, image, prior]), (CONCEPTS, [dog, fur, less]), ("v The target in words", [readout, words]),
+        (RENDER, [plain, bare]), (LOOK, [before, after]),
+    )  # fmt: skip
+    return f
+
+
+def slerp() -> Flow:
+    f = Flow("slerp-between-two-concepts")
+    note = f.note(
+        "# Between two concepts\n\n"
+        "Concept Slerp walks along the great circle from one concept to the other: **t** 0 is *cat*, 1 is *dragon*, and "
+        "every place between is as far out as the ends are.\n\n"
+        "**Look at** the three pictures from left to right: t = 0.2, 0.5 and 0.8, from one seed.\n\n"
+        "**Change** the words or the three **t**. In Concept Expression the same is written **slerp(cat, dragon, 0.5)**.\n\n" + FULL
+    )
+    encoder = f.node("LoadEncoder")
+    image = f.node("LoadGenerator", encoder=encoder)
+    prior = f.node("FlairPrior")
+    a, b = f.node("EncodeText", text="cat", encoder=encoder), f.node("EncodeText", text="dragon", encoder=encoder)
+    way = [f.node("Slerp", t=t, a=a, b=b) for t in (0.2, 0.5, 0.8)]
+    render = [f.node("LatentOptimiser", f"Latent Optimiser (t = {c.values['t']})", steps=PICTURE, concept=c, encoder=encoder, generator=image, prior=prior) for c in way]
+    save = [f.node("SaveImage", f"Save Image (t = {c.values['t']})", images=r["image"], filename_prefix=prefix(f)) for c, r in zip(way, render, strict=True)]
+    readout = f.node("Readout", "Concept Readout (t = 0.5)", concept=way[1], encoder=encoder)
+    words = f.node("PreviewAny", "Half way, in words", source=readout["words"])
+    f.lay_out(
+        ("", [note]), (LOAD, [encoder, image, prior]), (CONCEPTS, [[a, b], way]), ("v Half way, in words", [readout, words]),
+        (RENDER, [[r] for r in render]), ("v " + LOOK, [[s] for s in save]),
+    )  # fmt: skip
+    return f
+
+
+def sound_and_word() -> Flow:
+    f = Flow("sound-and-word-shape-a-picture")
+    note = f.note(
+        "# A sound and a word shape a picture\n\n"
+        "Sounds and words lie in the same space, so they add. First *thunder* is rendered as a sound; then that sound, "
+        "not the word, is encoded, a quarter of *purple* is added, and the sum is drawn. (A word is a sharper target than a sound, so it needs less weight.)\n\n"
+        "**Look at** the readout: it names what was heard and what was said.\n\n"
+        "**Change** the weights in Concept Add. For a sound of your own, put **Load Audio** in the place of the left "
+        "optimiser: connect it to Encode Audio.\n\n" + FULL,
+    )
+    encoder = f.node("LoadEncoder")
+    audio = f.node("LoadGenerator", encoder=encoder, generator="pocket audio")
+    image = f.node("LoadGenerator", encoder=encoder)
+    prior = f.node("FlairPrior")
+    thunder = f.node("EncodeText", text="thunder", encoder=encoder)
+    sounding = f.node("LatentOptimiser", "Latent Optimiser (sound)", steps=SOUND, concept=thunder, encoder=encoder, generator=audio, prior=prior)
+    play = f.node("PreviewAudio", audio=sounding["audio"])
+    heard = f.node("EncodeAudio", name="thunder", audio=sounding["audio"], encoder=encoder)
+    purple = f.node("EncodeText", text="purple", encoder=encoder)
+    both = f.node("Add", weight_b=0.25, a=heard, b=purple)
+    readout = f.node("Readout", concept=both, encoder=encoder)
+    words = f.node("PreviewAny", "Sound and word, in words", source=readout["words"])
+    drawing = f.node("LatentOptimiser", "Latent Optimiser (picture)", steps=PICTURE, concept=both, encoder=encoder, generator=image, prior=prior)
+    save = f.node("SaveImage", images=drawing["image"], filename_prefix=prefix(f))
+    came = f.node("PreviewAny", "The picture came out as", source=drawing["words"])
+    f.lay_out(
+        ("", [note]), (LOAD, [encoder, audio, image, prior]), ("2 · A sound", [thunder, sounding, play]),
+        ("3 · The sound and a word", [heard, purple, both]), ("v The target in words", [readout, words]),
+        ("4 · A picture", [drawing]), ("5 · Look", [save, came]),
+    )  # fmt: skip
+    return f
+
+
+def image_minus_plus() -> Flow:
+    f = Flow("image-minus-a-word-plus-a-word")
+    note = f.note(
+        "# An image minus a word plus a word\n\n"
+        "A picture is an operand like any other. Here an *apple* is drawn first, and the drawing, not the word, is encoded "
+        "as **a**; then **a - red + green** is drawn.\n\n"
+        "**Look at** the two pictures beside each other, and at the readout.\n\n"
+        "**Change** the line in Concept Expression, such as **a - 0.5\\*red + blue**. For a picture of your own, put **Load "
+        "Image** in the place of the left optimiser: connect it to Encode Image.\n\n" + FULL,
+    )
+    encoder = f.node("LoadEncoder")
+    image = f.node("LoadGenerator", encoder=encoder)
+    prior = f.node("FlairPrior")
+    apple = f.node("EncodeText", text="apple", encoder=encoder)
+    drawing = f.node("LatentOptimiser", "Latent Optimiser (the image)", steps=PICTURE, concept=apple, encoder=encoder, generator=image, prior=prior)
+    first = f.node("SaveImage", "Save Image (before)", images=drawing["image"], filename_prefix=prefix(f, "-before"))
+    seen = f.node("EncodeImage", name="apple", image=drawing["image"], encoder=encoder)
+    edited = f.node("Expression", expression="a - red + green", encoder=encoder, a=seen)
+    readout = f.node("Readout", concept=edited, encoder=encoder)
+    words = f.node("PreviewAny", "The target in words", source=readout["words"])
+    again = f.node("LatentOptimiser", "Latent Optimiser (edited)", steps=PICTURE, concept=edited, encoder=encoder, generator=image, prior=prior)
+    save = f.node("SaveImage", "Save Image (after)", images=again["image"], filename_prefix=prefix(f))
+    came = f.node("PreviewAny", "The picture came out as", source=again["words"])
+    f.lay_out(
+        ("", [note]), (LOAD, [encoder, image, prior]), ("2 · An image", [[apple, drawing], [first]]),
+        ("3 · minus a word plus a word", [seen, edited]), ("v The target in words", [readout, words]),
+        ("4 · Render", [again]), ("5 · Look", [save, came]),
+    )  # fmt: skip
+    return f
+
+
+def honest_natural() -> Flow:
+    f = Flow("honest-beside-natural")
+    note = f.note(
+        "# Honest beside natural\n\n"
+        "One target, one seed, two tracks. The *honest* one follows the encoder alone and shows what the encoder likes to "
+        "see, which is often not a picture. The *natural* one is also pulled toward what pictures look like, by FLAIR Prior.\n\n"
+        "**Look at** the contrast: it is the point. The higher cosine is not always the better picture.\n\n"
+        "**Change** the strength of the prior, or the line in Concept Expression. Keep both seeds equal.\n\n" + FULL
+    )
+    encoder = f.node("LoadEncoder")
+    image = f.node("LoadGenerator", encoder=encoder)
+    target = f.node("Expression", expression="sad clown + red balloon", encoder=encoder)
+    prior = f.node("FlairPrior")
+    honest = f.node("LatentOptimiser", "Latent Optimiser (honest)", steps=PICTURE, concept=target, encoder=encoder, generator=image)
+    natural = f.node("LatentOptimiser", "Latent Optimiser (natural)", steps=PICTURE, concept=target, encoder=encoder, generator=image, prior=prior)
+    compare = f.node("CompareTracks", honest=honest, natural=natural)
+    save = f.node("SaveImage", width=460, images=compare["image"], filename_prefix=prefix(f))
+    said = f.node("PreviewAny", "Both in numbers and words", width=460, height=160, source=compare["summary"])
+    readout = f.node("Readout", concept=target, encoder=encoder)
+    words = f.node("PreviewAny", "The target in words", source=readout["words"])
+    f.lay_out(
+        ("", [note]), (LOAD, [encoder, image, prior]), (CONCEPTS, [target]), ("v The target in words", [readout, words]),
+        ("3 · Honest", [honest]), ("4 · Natural", [[natural]]), ("5 · Look", [[compare, said], [save]]),
+    )  # fmt: skip
+    return f
+
+
+def batch() -> Flow:
+    f = Flow("batch-over-a-list")
+    note = f.note(
+        "# Batch over a list\n\n"
+        "Concept List hands its lines on one after the other: press Run **once** and everything after it runs for each "
+        "line. Add as many as you like; a line that starts with # is left out.\n\n"
+        "**Look at** Save Image: one picture a line, all in **output/concept-algebra**.\n\n"
+        + FULL
+    )  # fmt: skip
+    other = f.note(
+        "# One line a run\n\n"
+        "Target From List takes a single line by its index. With *increment* below the index, every Run takes the next "
+        "line: set the batch count beside Run to the number of lines and it walks the whole list, past the end from the "
+        "start again.\n\n"
+        "Connect its *concept* to the Latent Optimiser in place of Concept List to render so; long lists can then be stopped and taken up "
+        "at any line.",
+        "The other way",
+    )
+    lines = "fire + water\ndog - 0.3*fur\nslerp(cat, dragon, 0.5)"
+    encoder = f.node("LoadEncoder")
+    image = f.node("LoadGenerator", encoder=encoder)
+    prior = f.node("FlairPrior")
+    many = f.node("List", targets=lines, encoder=encoder)
+    readout = f.node("Readout", concept=many, encoder=encoder)
+    words = f.node("PreviewAny", "Each target in words", height=240, source=readout["words"])
+    render = f.node("LatentOptimiser", steps=PICTURE, concept=many, encoder=encoder, generator=image, prior=prior)
+    save = f.node("SaveImage", width=460, height=460, images=render["image"], filename_prefix=prefix(f))
+    came = f.node("PreviewAny", "They came out as", width=460, source=render["words"])
+    one = f.node("TargetFromList", targets=lines, encoder=encoder)
+    which = f.node("PreviewAny", "This run's line", height=120, source=one["expression"])
+    f.lay_out(
+        ("", [note]), (LOAD, [encoder, image, prior]), ("2 · Many concepts", [[many], [readout, words]]),
+        ("v The other way: one line a run", [[other], [one], [which]]), (RENDER, [render]), (LOOK, [save, came]),
+    )  # fmt: skip
+    return f
+
+
+FLOWS = (fire_and_water, sunset_and_ocean, hairless_dog, slerp, sound_and_word, image_minus_plus, honest_natural, batch)
+
+
+def files() -> dict[Path, str]:
+    """Every file that this script writes, with its text."""
+    made = {}
+    for flow in (describe() for describe in FLOWS):
+        for path, graph in ((FOLDER / f"{flow.name}.json", flow.page()), (FOLDER / "api" / f"{flow.name}.json", flow.api())):
+            made[path] = json.dumps(graph, indent=1, ensure_ascii=False) + "\n"
+    return made
+
+
+def thumbnail(flow: Flow, server: str, steps: int | None) -> bytes:
+    """Run a workflow on a ComfyUI; the pictures it saved as one JPEG."""
+    from PIL import Image
+
+    graph = flow.api()
+    for node in graph.values():
+        if steps and "steps" in node["inputs"]:
+            node["inputs"]["steps"] = steps
+    body = json.dumps({"prompt": graph}).encode()
+    request = urllib.request.Request(f"{server}/prompt", body, {"Content-Type": "application/json"})
+    number = json.load(urllib.request.urlopen(request))["prompt_id"]
+    while not (history := json.load(urllib.request.urlopen(f"{server}/history/{number}"))):
+        time.sleep(1)
+    if history[number]["status"]["status_str"] != "success":
+        raise RuntimeError(f"{flow.name}: {history[number]['status']['messages'][-1]}")
+    outputs = history[number]["outputs"]
+    saved = [file for key in sorted(outputs, key=int) if graph[key]["class_type"] == "SaveImage" for file in outputs[key]["images"]]
+    pictures = [Image.open(io.BytesIO(urllib.request.urlopen(f"{server}/view?{urllib.parse.urlencode(file)}").read())) for file in saved]
+    return beside(pictures)
+
+
+def beside(pictures: list) -> bytes:
+    """Pillow images, two a row on a white square of 400 px, as JPEG."""
+    from PIL import Image
+
+    sheet = Image.new("RGB", (400, 400), "white")
+    across = 1 if len(pictures) == 1 else 2
+    cell = 400 // across
+    rows = -(-len(pictures) // across)
+    for place, picture in enumerate(pictures):
+        scale = cell / max(picture.size)
+        part = picture.convert("RGB").resize([round(side * scale) for side in picture.size], Image.Resampling.LANCZOS)
+        inset = (400 - cell * min(across, len(pictures) - place // across * across)) // 2
+        x, y = inset + place % across * cell, (400 - rows * cell) // 2 + place // across * cell
+        sheet.paste(part, (x + (cell - part.width) // 2, y + (cell - part.height) // 2))
+    buffer = io.BytesIO()
+    sheet.save(buffer, "JPEG", quality=85)
+    return buffer.getvalue()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", help="with --thumbnails: only these workflows")
+    parser.add_argument("--thumbnails", metavar="URL", help="a running ComfyUI with the pack")
+    parser.add_argument("--steps", type=int, help="with --thumbnails: steps of each render in place of the workflow's own")
+    args = parser.parse_args()
+    for path, text in files().items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    for flow in (describe() for describe in FLOWS) if args.thumbnails else ():
+        if not args.names or flow.name in args.names:
+            (FOLDER / f"{flow.name}.jpg").write_bytes(thumbnail(flow, args.thumbnails.rstrip("/"), args.steps))
+            print(flow.name)
+
+
+if __name__ == "__main__":
+    main()
