@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -25,8 +25,10 @@ FAST_SHARE = 0.8
 class Schedule:
     """How long and how fast a latent is optimised.
 
-    steps: data steps. lr, final_lr: Adam's rate per latent value, warmed up over `warmup` steps,
-    then falling along a half cosine. strength: the share of the prior's displacement that is
+    steps: data steps. lr, final_lr: the rate per latent value, warmed up over `warmup` steps,
+    then falling along a half cosine. descent: "adam", or "normalised": a step along the gradient itself, of root mean
+    square `rate`, which keeps the gradient's shape where a prior moves the latent between steps and moments of earlier
+    gradients would be of another picture. strength: the share of the prior's displacement that is
     applied, 0..1. look_every: a preview, and a reading if there is a reader, every so many steps,
     and at the last.
     """
@@ -37,6 +39,7 @@ class Schedule:
     warmup: int = 10
     strength: float = 1.0
     look_every: int = 25
+    descent: Literal["adam", "normalised"] = "adam"
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.look_every < 1:
@@ -47,7 +50,7 @@ class Schedule:
             raise ValueError(f"strength must lie in 0..1, not {self.strength}")
 
     def rate(self, step: int) -> float:
-        """Adam's learning rate at a step."""
+        """The learning rate at a step."""
         falling = self.final_lr + (self.lr - self.final_lr) * (1 + math.cos(math.pi * step / self.steps)) / 2
         return falling * min(1.0, (step + 1) / (self.warmup + 1))
 
@@ -98,7 +101,7 @@ def optimise(
     """Optimise a seeded latent, or `start` [1, *latent_shape], until what it decodes to satisfies the objective; one `Step` a step.
 
     Before a step that the prior wants, its displacement is added to the latent: z += strength * delta.
-    Then Adam follows the objective's gradient through the decoder and the prior's estimate of the latent. The generator's start and one
+    Then the schedule's descent follows the objective's gradient through the decoder and the prior's estimate of the latent. The generator's start and one
     CPU generator, both from `seed`, are all the randomness there is: equal seeds give bit-equal runs on
     one machine. `reader` is shown each preview and its answer travels in the Step.
     Closing the iterator stops the run. ValueError for a start of another shape or with NaN. OptimisationError when the loss or the gradient is not finite.
@@ -121,7 +124,6 @@ def optimise(
                 z += schedule.strength * pushed.delta
             stats, lowest = pushed.stats, math.inf
 
-        adam.param_groups[0]["lr"] = schedule.rate(index)
         clean = prior.estimate(z)
         latent = clean.detach().clone()
         media = generator.decode(clean, fast=index < FAST_SHARE * schedule.steps)
@@ -139,5 +141,10 @@ def optimise(
             reading = reader(preview) if reader else None
         numbers = {name: float(metric.mean()) for name, metric in metrics.items()}
         numbers |= stats | {"rate": schedule.rate(index), "norm": float(latent.square().mean().sqrt())}
-        adam.step()
+        if schedule.descent == "adam":
+            adam.param_groups[0]["lr"] = schedule.rate(index)
+            adam.step()
+        else:
+            with torch.no_grad():
+                z -= schedule.rate(index) * z.grad / z.grad.square().mean().sqrt().clamp_min(1e-12)
         yield Step(index, schedule.steps, latent, best, value, numbers, preview, reading)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 PACK = Path(__file__).parents[2]
-PATIENCE = 300.0
+PATIENCE = 900.0
 
 
 def hosts() -> list[Path]:

@@ -217,3 +217,17 @@ def test_an_unusable_start_is_refused(start, message):
     start = torch.full((1, *GaussianGenerator().latent_shape), float("nan")) if start is None else start
     with pytest.raises(ValueError, match=message):
         run(start=start)
+
+
+def test_a_normalised_step_goes_along_the_gradient_and_is_as_long_as_the_rate():
+    schedule = Schedule(steps=2, lr=0.1, final_lr=0.1, warmup=0, descent="normalised")
+    first, second = run(schedule=schedule)
+    moved = second.latent - first.latent
+    downhill = 0.5 - first.latent  # of the mean squared distance to 0.5
+    assert float(torch.cosine_similarity(moved.flatten(), downhill.flatten(), dim=0)) == pytest.approx(1, abs=1e-5)
+    assert float(moved.square().mean().sqrt()) == pytest.approx(0.1, rel=1e-4)
+
+
+def test_a_normalised_descent_ends_at_the_optimum():
+    steps = run(schedule=Schedule(steps=100, lr=0.1, final_lr=0.0, descent="normalised"))
+    assert torch.allclose(steps[-1].latent, torch.full_like(steps[-1].latent, 0.5), atol=0.01)
