@@ -7,7 +7,7 @@ import shutil
 import pytest
 from server import PACK, Server
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright: python -m pip install playwright")
+sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright: python -m pip install -e .[browser]")
 CHROMIUM = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: install it, or set CHROMIUM to its path")
 
