@@ -1,4 +1,5 @@
-"""The bars of the pocket backbone, as they were set before it was trained, on the quick samples of its benchmarks.
+"""The bars of the pocket backbone, as they were set before it was trained: pictures and clips on the full samples of its
+benchmarks, where a few pictures decide, the rest on the quick ones.
 
 A bar that was missed stands here unlowered, as an expected failure that says what was measured.
 """
@@ -18,21 +19,22 @@ def found():
     encoder = load()
     figures = {}
     for module in (pocket_text, pocket_image, pocket_audio, pocket_video, pocket_generators):
-        figures |= module.figures(encoder, True)
+        figures |= module.figures(encoder, quick=module not in (pocket_image, pocket_video))
     return figures
 
 
 @pytest.mark.parametrize(
     "figure, bar",
     [
-        pytest.param("image_style_top1", 0.60, marks=missed(".55")),
-        pytest.param("image_style_top5", 0.80, marks=missed(".79")),
-        pytest.param("image_concept_top1", 0.40, marks=missed(".39")),
-        pytest.param("audio_top1", 0.80, marks=missed(".66")),
-        pytest.param("video_top1", 0.50, marks=missed(".29")),
+        ("image_style_top1", 0.60),
+        ("image_style_top5", 0.80),
+        ("image_concept_top1", 0.40),
+        pytest.param("audio_top1", 0.80, marks=missed(".64")),
+        # .500 of 240 clips, exactly the bar: rounding on another machine may tip one of them
+        pytest.param("video_top1", 0.50, marks=pytest.mark.xfail(reason="measured at the bar itself", strict=False)),
         ("motion_accuracy", 0.80),
         ("autoencoder_psnr", 25.0),
-        pytest.param("prior_top5", 0.50, marks=missed(".12")),
+        pytest.param("prior_top5", 0.50, marks=missed(".40")),
     ],
 )
 def test_held_out_figure(found, figure, bar):
