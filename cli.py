@@ -135,6 +135,8 @@ def _bars(title: str):
     """A progress bar a render, one after the other, with the cosine and the words being read."""
     from tqdm import tqdm
 
+    from .ops.interpret.readout import spoken
+
     bars = []
 
     def watch(modality, track, step):
@@ -142,7 +144,7 @@ def _bars(title: str):
             bars.append(tqdm(total=step.total, desc=f"{title} | {modality} {track}", unit="step"))
         bars[-1].update()
         if step.reading:
-            bars[-1].set_postfix_str(f"cosine {step.metrics['cosine']:.2f}, reads {', '.join(word for word, _ in step.reading[:3])}")
+            bars[-1].set_postfix_str(f"cosine {step.metrics['cosine']:.2f}, reads {spoken(step.reading[:3])}")
         if step.index == step.total - 1:
             bars[-1].close()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from comfy_api.latest import io
 
 from ..ops.concept import Concept
-from ..ops.expression import ExpressionError, Media, evaluate, leaves, parse
+from ..ops.expression import ExpressionError, Media, Name, evaluate, leaves, parse
 from . import host
 from .sockets import ALGEBRA, ConceptSocket, EncoderSocket, HostedEncoder
 
@@ -146,7 +146,11 @@ class ConceptExpression(io.ComfyNode):
     @classmethod
     @host.plain
     def execute(cls, expression: str, encoder: HostedEncoder, **operands: Concept | None) -> io.NodeOutput:
-        return io.NodeOutput(evaluated(expression, encoder, {name: c for name, c in operands.items() if c is not None}))
+        connected = {name: concept for name, concept in operands.items() if concept is not None}
+        named = [leaf.text for leaf in leaves(parse(expression, OPERANDS)) if isinstance(leaf, Name)]
+        if missing := [name for name in named if name not in connected]:
+            raise ValueError(f"the expression names {missing[0]}, and nothing is connected to that socket; for the word itself write it in quotes")
+        return io.NodeOutput(evaluated(expression, encoder, connected))
 
 
 def evaluated(expression: str, hosted: HostedEncoder, operands: dict[str, Concept]) -> Concept:

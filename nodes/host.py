@@ -36,7 +36,6 @@ class Resident:
         from comfy import model_management
         from comfy.model_patcher import ModelPatcher
 
-        self.module = module
         # the plain patcher: the dynamic one streams weights through memory that autograd must not save
         self.patcher = ModelPatcher(
             _Held(module),
@@ -92,7 +91,11 @@ class Progress:
 
     def show(self, done: int, picture: Tensor | None = None) -> None:
         """`done` steps of the total, with a picture [3, H, W] in 0..1 now and then."""
-        self.bar.update_absolute(done, preview=None if picture is None else ("JPEG", as_pil(picture), 512))
+        from PIL import Image
+
+        from ..ops.media import as_bytes
+
+        self.bar.update_absolute(done, preview=None if picture is None else ("JPEG", Image.fromarray(as_bytes(picture)), 512))
 
     def say(self, text: str, detail: dict[str, Any]) -> None:
         """Text on the node, and the event `concept_algebra.step` with its detail for whoever listens in the browser."""
@@ -101,13 +104,6 @@ class Progress:
         server = PromptServer.instance
         server.send_progress_text(text, self.node_id)
         server.send_sync("concept_algebra.step", {"node": self.node_id, **detail}, server.client_id)
-
-
-def as_pil(picture: Tensor):
-    """[3, H, W] in 0..1 as a Pillow image."""
-    from PIL import Image
-
-    return Image.fromarray((picture.clamp(0, 1) * 255).round().to(torch.uint8).movedim(0, -1).cpu().numpy())
 
 
 @contextmanager
@@ -125,7 +121,6 @@ def explained(rescue: Callable[[], Tensor | None]) -> Iterator[None]:
     except (RuntimeError, MemoryError) as error:
         if not out_of_memory(error):
             raise
-        release()
         raise MemoryError(f"The device ran out of memory. {_kept(rescue())} Fewer looks need less.") from error
 
 

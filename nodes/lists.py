@@ -6,7 +6,7 @@ from comfy_api.latest import io
 
 from ..ops.expression import ExpressionError, parse
 from . import host
-from .algebra import OPERANDS, evaluated, files_mark
+from .algebra import evaluated, files_mark
 from .sockets import FILES, ConceptSocket, EncoderSocket, HostedEncoder
 
 DEFAULT = "fire + water\nsunset + ocean\ndog - 0.3*fur"
@@ -29,7 +29,7 @@ def checked(text: str | None) -> bool | str:
     try:
         for number, line in enumerate(lines_of(text), 1):
             try:
-                parse(line, OPERANDS)
+                parse(line)
             except ExpressionError as error:
                 faults.append(f"target {number}: {error}")
     except ValueError as error:

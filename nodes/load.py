@@ -86,5 +86,5 @@ class LoadGenerator(io.ComfyNode):
 
         # weights are read where the encoder's are, and moved by the memory manager from then on
         module = load(GENERATORS[generator], encoder.encoder)
-        hosted = HostedGenerator(module, host.Resident(module), encoder)
+        hosted = HostedGenerator(module, host.Resident(module))
         return io.NodeOutput(hosted, GeneratorVAE(hosted))

@@ -59,18 +59,17 @@ def latent_in(latent: dict[str, Any], generator: Generator) -> Tensor:
     if getattr(samples, "is_nested", False):
         raise ValueError("this latent holds picture and sound at once (LTX-2); take it apart first")
     samples = samples.clone().float()
-    if generator.modality == "video" and samples.ndim == 5:
-        samples = samples.movedim(1, 2)
     wanted = (1, *generator.latent_shape)
+    if generator.modality == "video":
+        wanted = (1, wanted[2], wanted[1], *wanted[3:])
     if tuple(samples.shape) != wanted:
         raise ValueError(
-            f"the latent has shape {tuple(latent['samples'].shape)}, this {generator.modality} generator takes "
-            f"{tuple(torch.empty(wanted).movedim(2, 1).shape) if generator.modality == 'video' else wanted}; "
+            f"the latent has shape {tuple(samples.shape)}, this {generator.modality} generator takes {wanted}; "
             "encode with the VAE that came out of the same Load Generator"
         )
     if not torch.isfinite(samples).all():
         raise ValueError("the latent contains NaN or infinity: make it anew")
-    return samples
+    return samples.movedim(1, 2) if generator.modality == "video" else samples
 
 
 def outputs(render: Render, generator: Generator) -> tuple[Any, Any, Any]:

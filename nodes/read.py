@@ -7,7 +7,7 @@ from comfy_api.latest import io, ui
 from torch import Tensor
 
 from ..ops.concept import Concept
-from ..ops.interpret.readout import compose, readout
+from ..ops.interpret.readout import compose, readout, spoken
 from ..ops.showcase import picture
 from . import host
 from .sockets import READING, ConceptSocket, EncoderSocket, HostedEncoder, Rendered, RenderSocket
@@ -42,7 +42,7 @@ class ConceptReadout(io.ComfyNode):
         found = readout(concept, encoder.encoder.space, words)
         said = compose(concept, encoder.encoder)
         lines = [str(concept), f"{said.score:.2f}  {said.phrase}  (composed)", *(f"{cosine:.2f}  {word}" for word, cosine in found)]
-        return io.NodeOutput(", ".join(word for word, _ in found), said.phrase, ui=ui.PreviewText("\n".join(lines)))
+        return io.NodeOutput(spoken(found), said.phrase, ui=ui.PreviewText("\n".join(lines)))
 
 
 class CompareTracks(io.ComfyNode):
@@ -100,5 +100,4 @@ def beside(left: Tensor, right: Tensor) -> Tensor:
 
 
 def line(rendered: Rendered) -> str:
-    words = ", ".join(word for word, _ in rendered.render.looks[-1][2])
-    return f"{rendered.render.track}: cosine {rendered.render.cosine:.2f} with {rendered.concept}; reads as {words}"
+    return f"{rendered.render.track}: cosine {rendered.render.cosine:.2f} with {rendered.concept}; reads as {rendered.words}"

@@ -9,8 +9,9 @@ from comfy_api.latest import io
 
 from ..ops.concept import Concept
 from ..ops.grad import differentiable
+from ..ops.interpret.readout import spoken
 from ..ops.optimise import Step
-from ..ops.render import Settings, Track, finished, render
+from ..ops.render import Track, finished, render
 from ..ops.showcase import picture
 from ..ops.tracks import settings
 from . import host
@@ -98,9 +99,11 @@ class LatentOptimiser(io.ComfyNode):
         cls, steps: int, seed: int, looks: int, patch_weight: float, concept: Concept, encoder: HostedEncoder,
         generator: HostedGenerator, prior: FlairChoice | None = None, latent: dict | None = None,
     ) -> io.NodeOutput:  # fmt: skip
-        made = made_settings(generator, prior, steps, looks, patch_weight)
         track: Track = "natural" if prior else "honest"
         drawing = generator.generator
+        made = settings(drawing.modality, track, steps=steps or None)
+        strength = prior.strength if prior else made.schedule.strength
+        made = replace(made, schedule=replace(made.schedule, strength=strength), crops=looks or made.crops, patch_weight=patch_weight)
         concept.space.require(encoder.encoder.space)
         start = None if latent is None else latent_in(latent, drawing)
         watching = Watching(cls.hidden.unique_id, made.schedule.steps, drawing, track)
@@ -111,18 +114,8 @@ class LatentOptimiser(io.ComfyNode):
                 result = render(concept, encoder.encoder, drawing, track, made, seed, watching, start)
         finally:
             host.release()
-        words = ", ".join(word for word, _ in result.looks[-1][2])
-        image, audio, video = outputs(result, drawing)
-        rendered = Rendered(result, concept, drawing, seed)
-        return io.NodeOutput(rendered, image, audio, video, latent_out(result.latent, drawing), words)
-
-
-def made_settings(hosted: HostedGenerator, prior: FlairChoice | None, steps: int, looks: int, patch_weight: float) -> Settings:
-    """The track's settings with what the person has changed."""
-    made = settings(hosted.generator.modality, "natural" if prior else "honest", steps=steps or None)
-    if prior:
-        made = replace(made, schedule=replace(made.schedule, strength=prior.strength))
-    return replace(made, crops=looks or made.crops, patch_weight=patch_weight)
+        rendered = Rendered(result, concept, seed)
+        return io.NodeOutput(rendered, *outputs(result, drawing), latent_out(result.latent, drawing), rendered.words)
 
 
 class Watching:
@@ -141,9 +134,8 @@ class Watching:
             preview = picture(finished(step.preview, self.generator.modality), self.generator.modality)
         self.progress.show(step.index + 1, preview)
         if step.reading is not None:
-            words = ", ".join(word for word, _ in step.reading)
             detail = {"step": step.index, "total": step.total, "loss": step.loss, "track": self.track, "words": step.reading}
-            self.progress.say(f"{self.track}, step {step.index + 1} of {step.total}: {words}", detail)
+            self.progress.say(f"{self.track}, step {step.index + 1} of {step.total}: {spoken(step.reading)}", detail)
 
     def kept(self) -> torch.Tensor | None:
         """The best latent so far, as LATENT's samples; None before the second step, when it is still noise."""

@@ -9,6 +9,7 @@ from comfy_api.latest import io
 from ..ops.concept import Concept
 from ..ops.encoders.protocol import Encoder
 from ..ops.generators.protocol import Generator
+from ..ops.interpret.readout import spoken
 from ..ops.render import Render
 from .host import Resident
 
@@ -33,11 +34,10 @@ class HostedEncoder:
 
 @dataclass(frozen=True)
 class HostedGenerator:
-    """CONCEPT_GENERATOR: a generator in ComfyUI's memory management, and the encoder that reads its prompts."""
+    """CONCEPT_GENERATOR: a generator in ComfyUI's memory management."""
 
     generator: Generator
     resident: Resident = field(repr=False)
-    encoder: HostedEncoder
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,13 @@ class FlairChoice:
 
 @dataclass(frozen=True)
 class Rendered:
-    """CONCEPT_RENDER: a render with the concept it was made for and the generator that made it."""
+    """CONCEPT_RENDER: a render with the concept and the seed it was made from."""
 
     render: Render
     concept: Concept
-    generator: Generator
     seed: int
+
+    @property
+    def words(self) -> str:
+        """The words nearest to what came out, best first."""
+        return spoken(self.render.looks[-1][2])

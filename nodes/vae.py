@@ -55,7 +55,8 @@ class GeneratorVAE:
 
     def spacial_compression_decode(self) -> int:
         """Pixels a latent cell, under the name ComfyUI calls it by."""
-        return getattr(self.hosted.generator, "side", 0) // self.hosted.generator.latent_shape[-1] or 1
+        generator = self.hosted.generator
+        return 1 if generator.modality == "audio" else generator.side // generator.latent_shape[-1]
 
     spacial_compression_encode = spacial_compression_decode
 

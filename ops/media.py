@@ -138,7 +138,7 @@ def write_png(path: str | os.PathLike, pixels: Tensor, text: Mapping[str, str] |
     for key, value in (text or {}).items():
         info.add_text(key, value)
     buffer = io.BytesIO()
-    Image.fromarray(_bytes(_one(pixels, 3, "pixels [3, H, W]"))).save(buffer, "png", pnginfo=info)
+    Image.fromarray(as_bytes(_one(pixels, 3, "pixels [3, H, W]"))).save(buffer, "png", pnginfo=info)
     write_bytes(path, buffer.getvalue())
 
 
@@ -165,7 +165,7 @@ def write_mp4(path: str | os.PathLike, frames: Tensor, fps: float, loops: int = 
     """
     import av
 
-    pictures = _bytes(_one(frames, 4, "frames [T, 3, H, W]"))
+    pictures = as_bytes(_one(frames, 4, "frames [T, 3, H, W]"))
     pictures = np.pad(pictures, [(0, 0), (0, pictures.shape[1] % 2), (0, pictures.shape[2] % 2), (0, 0)], "edge")
     if not 0 < fps < float("inf") or loops < 1:
         raise ValueError(f"fps is {fps} and loops {loops}, expected a positive rate and at least 1")
@@ -263,8 +263,9 @@ def _one(tensor: Tensor, dimensions: int, expected: str) -> Tensor:
     return finite(tensor.detach().float().cpu(), expected.split()[0])
 
 
-def _bytes(pixels: Tensor) -> np.ndarray:
-    return (pixels.clamp(0, 1) * 255).round().to(torch.uint8).movedim(-3, -1).contiguous().numpy()
+def as_bytes(pixels: Tensor) -> np.ndarray:
+    """Pixels [..., 3, H, W], clipped to 0..1, as bytes [..., H, W, 3]."""
+    return (pixels.clamp(0, 1) * 255).round().to(torch.uint8).movedim(-3, -1).contiguous().cpu().numpy()
 
 
 def _line(error: Exception) -> str:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from html import escape
 from io import BytesIO
 
-import torch
 from PIL import Image
 from torch import Tensor
 
 from .curves import curves
 from .interpret.readout import Composition
+from .media import as_bytes
 from .render import Reading, Render
 from .report_style import SCRIPT, STYLE
 from .space import Modality
@@ -68,9 +68,8 @@ def gallery(entries: list[tuple[str, str, str | None, Tensor | None]]) -> str:
 
 def data_uri(pixels: Tensor) -> str:
     """A picture [3, H, W] in 0..1 as a PNG inside a URI."""
-    array = (pixels.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
     buffer = BytesIO()
-    Image.fromarray(array).save(buffer, "PNG", optimize=True)
+    Image.fromarray(as_bytes(pixels)).save(buffer, "PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 

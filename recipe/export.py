@@ -24,6 +24,7 @@ from concept_algebra.ops.pocket.store import FOLDER, fill, read
 from .evaluation_sheet import BENCHMARKS
 from .pictures import Pictures, flatten
 from .sounds import load_sounds
+from .train_image import picture_run
 from .train_video import OWN
 from .language import language
 
@@ -80,8 +81,7 @@ def main() -> None:
     args = parser.parse_args()
     runs = args.runs
     ship("autoencoder", weights(runs / "autoencoder"))
-    thawed = runs / "image_thawed"
-    ship("image", weights(thawed if thawed.exists() else runs / "image", "tower."))
+    ship("image", weights(picture_run(runs), "tower."))
     ship("image_prior", weights(runs / "image_prior"))
     if (runs / "judge").exists():
         ship("judge", weights(runs / "judge"), {"classes": (runs / "judge" / "classes.json").read_text()}, BENCHMARKS)

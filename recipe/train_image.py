@@ -114,6 +114,12 @@ def held_out_figures(model: nn.Module, pictures: Pictures, few: bool = False) ->
     return figures
 
 
+def picture_run(runs: Path) -> Path:
+    """The run of the picture tower that others build on: the thawed stage, where there is one."""
+    thawed = runs / "image_thawed"
+    return thawed if thawed.exists() else runs / "image"
+
+
 def main() -> None:
     parser = options(__doc__, minutes=50)
     parser.add_argument("--thaw", action="store_true")

@@ -49,6 +49,13 @@ def phrases_of(row: dict, colour: str | None, action: str | None = None) -> list
     return [label, *tags]
 
 
+def called(callings: list[int], coin: float) -> int:
+    """The first of what a drawing may be called seven times of ten, else one of the others; `coin` in 0..1."""
+    if coin < 0.7 or len(callings) == 1:
+        return callings[0]
+    return callings[1 + int((coin - 0.7) / 0.3 * (len(callings) - 1) * 0.9999)]
+
+
 @torch.no_grad()
 def encode(model: Autoencoder, x: Tensor) -> Tensor:
     with torch.autocast("cpu", torch.bfloat16):
@@ -123,7 +130,7 @@ def main() -> None:
         model.train()
         rows = torch.randint(len(latents), (size,), generator=rng)
         coins = torch.rand(size, 2, generator=rng)
-        picks = [callings[r][0] if c < 0.7 or len(callings[r]) == 1 else callings[r][1 + int((c - 0.7) / 0.3 * (len(callings[r]) - 1) * 0.9999)] for r, c in zip(rows.tolist(), coins[:, 0].tolist())]
+        picks = [called(callings[row], coin) for row, coin in zip(rows.tolist(), coins[:, 0].tolist())]
         condition = torch.where(coins[:, 1:] < DROP, torch.nan, table[picks])
         x0 = latents[rows].float()
         # logit-normal times: the middle of the path is where the picture is decided (Esser et al. 2024, arXiv 2403.03206)

@@ -22,7 +22,7 @@ from .names import Names, clean, hits, matching_loss
 from .partial import drawn_tokens, embed_partly, frozen_features
 from .pictures import Pictures, backgrounds, flatten, jitter
 from .language import language
-from .train_image import SHARES
+from .train_image import SHARES, picture_run
 
 TOLD_APART = ("rising", "falling", "spinning", "flickering")
 # Part of the way back to the picture tower, which knows more names (Wortsman et al. 2022, arXiv 2109.01903): at 1 the
@@ -49,12 +49,6 @@ class Learner(nn.Module):
         """Pooled embeddings [B, 768] of frames [B * T, 3, 128, 128], from the patch tokens `keep` names or from all."""
         features = frozen_features(self.tower.vision_model.embeddings.patch_embedding, frames)
         return embed_partly(self.tower, features, keep)[0]
-
-
-def picture_weights(runs: Path) -> dict[str, Tensor]:
-    """The finished picture tower: thawed where that stage was run."""
-    run = runs / "image_thawed" if (runs / "image_thawed" / "final.pt").exists() else runs / "image"
-    return torch.load(run / "final.pt", weights_only=True)
 
 
 def clips_of(pictures: Pictures, rows: np.ndarray, kinds: list[str], side: int, rng: torch.Generator) -> Tensor:
@@ -100,7 +94,7 @@ def main() -> None:
     names = Names(pictures.rows + animated, extra=MOTIONS)
     offset = len(pictures.rows)
     moves = [m for m in MOTIONS if m != "still"]
-    model = Learner(picture_weights(args.runs))
+    model = Learner(torch.load(picture_run(args.runs) / "final.pt", weights_only=True))
     before = {name: tensor.clone() for name, tensor in model.tower.state_dict().items()}
 
     def step(index: int, progress: float) -> Tensor:

@@ -8,13 +8,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from concept_algebra.ops.encoders.pocket import load as load_encoder
 from concept_algebra.ops.expression import evaluate
 from concept_algebra.ops.generators.pocket import load as load_generator
+from concept_algebra.ops.media import as_bytes
 from concept_algebra.ops.render import TRACKS, Render, Track, render
 from concept_algebra.ops.tracks import settings
 
@@ -39,13 +39,10 @@ class Pictures:
 
     def rendered(self, expression: str, track: Track = "natural") -> Render:
         if (expression, track) not in self.made:
-            self.made[expression, track] = self._rendered(expression, track)
+            print(f"{track}: {expression}", flush=True)
+            made = settings("image", track, steps=self.steps)
+            self.made[expression, track] = render(evaluate(expression, self.encoder), self.encoder, self.generator, track, made, 0)
         return self.made[expression, track]
-
-    def _rendered(self, expression: str, track: Track) -> Render:
-        print(f"{track}: {expression}", flush=True)
-        concept = evaluate(expression, self.encoder)
-        return render(concept, self.encoder, self.generator, track, settings("image", track, steps=self.steps), 0)
 
     def slerp(self) -> Image.Image:
         return strip([(self.rendered(expression).media, caption) for expression, caption in SLERP])
@@ -72,8 +69,7 @@ def strip(parts: list[tuple[Tensor, str]]) -> Image.Image:
     draw = ImageDraw.Draw(sheet)
     for index, (media, caption) in enumerate(parts):
         left = GAP + index * (side + GAP)
-        pixels = (media.clamp(0, 1) * 255).round().to(torch.uint8).movedim(0, -1).numpy()
-        sheet.paste(Image.fromarray(pixels), (left, GAP))
+        sheet.paste(Image.fromarray(as_bytes(media)), (left, GAP))
         size = 13
         while (font := ImageFont.load_default(size)).getlength(caption) > side and size > 8:
             size -= 1

@@ -238,7 +238,7 @@ class Flow:
 
 
 LOAD, CONCEPTS, RENDER, LOOK = "1 · Load", "2 · Concept", "3 · Render", "4 · Look"
-PICTURE, SOUND, CLIP = 40, 60, 24
+PICTURE, SOUND = 40, 60
 """Steps of the examples: a first look. The notes say how to get the full length."""
 FULL = "**steps** is set low for a first look; **0** takes the full length, which draws cleaner and takes longer."
 
@@ -246,6 +246,12 @@ FULL = "**steps** is set low for a first look; **0** takes the full length, whic
 def prefix(flow: Flow, part: str = "") -> str:
     """Where a workflow's files go in ComfyUI's output folder."""
     return f"concept-algebra/{flow.name}{part}"
+
+
+def loaders(f: Flow) -> tuple[Node, Node, Node]:
+    """Encoder, picture generator and prior: what nearly every workflow begins with."""
+    encoder = f.node("LoadEncoder")
+    return encoder, f.node("LoadGenerator", encoder=encoder), f.node("FlairPrior")
 
 
 def fire_and_water() -> Flow:
@@ -289,9 +295,7 @@ def sunset_and_ocean() -> Flow:
         "**Change** the weights in Concept Add. A negative one takes away. The second sum is written as one line in "
         "Concept Expression, where **a** and **b** are the sockets; plain words work too.\n\n" + FULL
     )
-    encoder = f.node("LoadEncoder")
-    image = f.node("LoadGenerator", encoder=encoder)
-    prior = f.node("FlairPrior")
+    encoder, image, prior = loaders(f)
     a, b = f.node("EncodeText", text="sunset", encoder=encoder), f.node("EncodeText", text="ocean", encoder=encoder)
     ocean = f.node("Add", weight_a=0.3, weight_b=0.7, a=a, b=b)
     sunset = f.node("Expression", expression="0.7*a + 0.3*b", encoder=encoder, a=a, b=b)
@@ -320,9 +324,7 @@ def hairless_dog() -> Flow:
         "**Change** the weight in Concept Sub. At 0 it is the dog; at 1 little of the dog is left; a negative weight adds fur. "
         "Or take something else away: *bird* minus *wings*, *snowman* minus *snow*.\n\n" + FULL
     )
-    encoder = f.node("LoadEncoder")
-    image = f.node("LoadGenerator", encoder=encoder)
-    prior = f.node("FlairPrior")
+    encoder, image, prior = loaders(f)
     dog, fur = f.node("EncodeText", text="dog", encoder=encoder), f.node("EncodeText", text="fur", encoder=encoder)
     less = f.node("Sub", weight=0.3, a=dog, b=fur)
     plain = f.node("LatentOptimiser", "Latent Optimiser (dog)", steps=PICTURE, concept=dog, encoder=encoder, generator=image, prior=prior)
@@ -347,9 +349,7 @@ def slerp() -> Flow:
         "**Look at** the three pictures from left to right: t = 0.2, 0.5 and 0.8, from one seed.\n\n"
         "**Change** the words or the three **t**. In Concept Expression the same is written **slerp(cat, dragon, 0.5)**.\n\n" + FULL
     )
-    encoder = f.node("LoadEncoder")
-    image = f.node("LoadGenerator", encoder=encoder)
-    prior = f.node("FlairPrior")
+    encoder, image, prior = loaders(f)
     a, b = f.node("EncodeText", text="cat", encoder=encoder), f.node("EncodeText", text="dragon", encoder=encoder)
     way = [f.node("Slerp", t=t, a=a, b=b) for t in (0.2, 0.5, 0.8)]
     render = [f.node("LatentOptimiser", f"Latent Optimiser (t = {c.values['t']})", steps=PICTURE, concept=c, encoder=encoder, generator=image, prior=prior) for c in way]
@@ -406,9 +406,7 @@ def image_minus_plus() -> Flow:
         "**Change** the line in Concept Expression, such as **a - 0.5\\*red + blue**. For a picture of your own, put **Load "
         "Image** in the place of the left optimiser: connect it to Encode Image.\n\n" + FULL,
     )
-    encoder = f.node("LoadEncoder")
-    image = f.node("LoadGenerator", encoder=encoder)
-    prior = f.node("FlairPrior")
+    encoder, image, prior = loaders(f)
     apple = f.node("EncodeText", text="apple", encoder=encoder)
     drawing = f.node("LatentOptimiser", "Latent Optimiser (the image)", steps=PICTURE, concept=apple, encoder=encoder, generator=image, prior=prior)
     first = f.node("SaveImage", "Save Image (before)", images=drawing["image"], filename_prefix=prefix(f, "-before"))
@@ -473,9 +471,7 @@ def batch() -> Flow:
         "The other way",
     )
     lines = "fire + water\ndog - 0.3*fur\nslerp(cat, dragon, 0.5)"
-    encoder = f.node("LoadEncoder")
-    image = f.node("LoadGenerator", encoder=encoder)
-    prior = f.node("FlairPrior")
+    encoder, image, prior = loaders(f)
     many = f.node("List", targets=lines, encoder=encoder)
     readout = f.node("Readout", concept=many, encoder=encoder)
     words = f.node("PreviewAny", "Each target in words", height=240, source=readout["words"])

@@ -26,6 +26,11 @@ def readout(what: Tensor | Embedding | Concept, space: Space, k: int) -> list[tu
     return space.nearest(_centred(what, space), k)
 
 
+def spoken(reading: list[tuple[str, float]]) -> str:
+    """The words of a reading, best first, separated by commas."""
+    return ", ".join(word for word, _ in reading)
+
+
 @dataclass(frozen=True)
 class Composition:
     """A phrase search: the best phrase with its cosine, and per round the phrases that were kept, best first."""

@@ -29,10 +29,10 @@ class Judge(nn.Module):
     @classmethod
     def fitting(cls, tensors: Mapping[str, Tensor]) -> Judge:
         """An untrained judge of the size of a weights file."""
-        kernels = [t for name, t in tensors.items() if name.startswith("features.") and t.dim() == 4]
-        # widths grow from block to block, and the last convolution keeps its own
-        widths = sorted(kernel.shape[0] for kernel in kernels)[:-1]
-        return cls(len(tensors["classify.bias"]), tuple(widths))
+        kernels = [name for name, tensor in tensors.items() if name.startswith("features.") and tensor.dim() == 4]
+        kernels.sort(key=lambda name: int(name.split(".")[1]))
+        # the last convolution keeps the width of the one before
+        return cls(len(tensors["classify.bias"]), tuple(len(tensors[name]) for name in kernels[:-1]))
 
     def forward(self, pixels: Tensor) -> Tensor:
         x = F.interpolate(pixels, size=(SIZE, SIZE), mode="area") if pixels.shape[-1] != SIZE else pixels

@@ -228,6 +228,7 @@ def test_tracks_stand_side_by_side(server):
         (node("EncodeText", text="☃︎ 火", encoder=["encoder", 0]), None),
         (node("EncodeText", text="火", encoder=["encoder", 0]), "has no word"),
         (node("Expression", expression="fire +", encoder=["encoder", 0]), "expected a word"),
+        (node("Expression", expression="b + dog", encoder=["encoder", 0], a=["fire", 0]), "names b, and nothing is connected"),
         (node("Expression", expression="imge(\"x.png\")", encoder=["encoder", 0]), "did you mean image"),
         (node("Expression", expression='image("none.png")', encoder=["encoder", 0]), "no such file"),
         (node("Expression", expression='image("truncated.png")', encoder=["encoder", 0]), "damaged picture"),
