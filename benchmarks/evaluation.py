@@ -14,7 +14,8 @@ from PIL import Image
 from torch import Tensor
 
 from ..ops.pocket.judge import Judge
-from ..ops.pocket.store import fill, read
+from ..ops.pocket.store import read
+from ..ops.weights import fill
 
 DATA = Path(__file__).parent / "data"
 TILE = 128

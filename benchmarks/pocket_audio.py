@@ -22,7 +22,8 @@ from ..ops import signal
 from ..ops.encoders.pocket import PocketEncoder
 from ..ops.generators.pocket import load
 from ..ops.pocket.judge import Judge
-from ..ops.pocket.store import fill, read
+from ..ops.pocket.store import read
+from ..ops.weights import fill
 from .evaluation import top
 
 DATA = Path(__file__).parent / "data"

@@ -19,7 +19,8 @@ from concept_algebra.ops.atomic import write_bytes
 from concept_algebra.ops.encoders import pocket_vision
 from concept_algebra.ops.encoders.pocket_audio import PocketAudio
 from concept_algebra.ops.pocket.motion import FRAMES, MOTIONS, motion
-from concept_algebra.ops.pocket.store import FOLDER, fill, read
+from concept_algebra.ops.pocket.store import FOLDER, read
+from concept_algebra.ops.weights import fill
 
 from .evaluation_sheet import BENCHMARKS
 from .pictures import Pictures, flatten

@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..pocket.store import FOLDER, fill, read
+from ..pocket.store import FOLDER, read
+from ..weights import fill
 from ..space import Modality, Space, Vocabulary, fingerprint
 from . import pocket_vision
 from .pocket_audio import PocketAudio

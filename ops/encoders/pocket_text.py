@@ -9,13 +9,11 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Mapping, Sequence
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from ..pocket.store import WeightsError
+from ..weights import WeightsError, fill
 from .protocol import Embedding
-from .tower import Encoder
+from .text_tower import TextTower, checked
 
 CONTEXT = 24  # positions, the start and the end token among them
 CONTINUED = "##"
@@ -90,33 +88,12 @@ class Tokenizer:
         return [0, *ids, 1]
 
 
-class TextEmbeddings(nn.Module):
-    def __init__(self, tokens: int, width: int):
-        super().__init__()
-        self.token_embedding = nn.Embedding(tokens, width)
-        self.position_embedding = nn.Embedding(CONTEXT, width)
-
-    def forward(self, ids: Tensor) -> Tensor:
-        return self.token_embedding(ids) + self.position_embedding.weight[: ids.shape[1]]
-
-
-class TextModel(nn.Module):
-    def __init__(self, tokens: int, width: int, layers: int, heads: int, hidden: int):
-        super().__init__()
-        self.embeddings = TextEmbeddings(tokens, width)
-        self.encoder = Encoder(layers, width, heads, hidden)
-        self.final_layer_norm = nn.LayerNorm(width)
-
-
-class PocketText(nn.Module):
-    """Text to `Embedding`; parameter names are those of CLIP's text tower."""
+class PocketText(TextTower):
+    """Text to `Embedding`: `TextTower` with a tokenizer of its own."""
 
     def __init__(self, tokens: Sequence[str], width: int = 256, layers: int = 3, heads: int = 4, hidden: int = 512, projection: int = 768):
-        super().__init__()
+        super().__init__(len(tokens), CONTEXT, width, layers, heads, hidden, projection)
         self.tokenizer = Tokenizer(tokens)
-        self.middle = (layers + 1) // 2
-        self.text_model = TextModel(len(self.tokenizer.tokens), width, layers, heads, hidden)
-        self.text_projection = nn.Linear(width, projection, bias=False)
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> PocketText:
@@ -131,37 +108,13 @@ class PocketText(nn.Module):
             projection, width = tensors["text_projection.weight"].shape
             hidden = len(tensors["text_model.encoder.layers.0.mlp.fc1.bias"])
             tower = cls(metadata["tokens"].split("\n"), width, layers, int(metadata["heads"]), hidden, projection)
-            tower.load_state_dict(tensors)
-        except (KeyError, ValueError, RuntimeError) as error:
+        except (KeyError, ValueError) as error:
             raise WeightsError(f"weights 'text' do not fit: {error}") from None
-        return tower.eval()
-
-    def encode(self, ids: Tensor, ends: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Ids [B, L] padded after the end token, and where each end token lies [B].
-
-        Returns (pooled [B, D], middle states [B, L, W], projected states [B, L, D]), first and last L2-normalised.
-        Attention is causal, so that what stands after the end token cannot be seen from it.
-        """
-        model = self.text_model
-        states = model.encoder(model.embeddings(ids), causal=True)
-        projected = F.normalize(self.text_projection(model.final_layer_norm(states[-1])).float(), dim=-1)
-        return projected[torch.arange(len(ids), device=ids.device), ends], states[self.middle], projected
+        return fill(tower, tensors, "text")
 
     def forward(self, texts: Sequence[str]) -> Embedding:
-        """Embed B phrases; at most 22 tokens of each are read (longer text is cut after a whole word).
+        """Embed B phrases (see `TextTower.embed`); at most 22 tokens of each are read (longer text is cut after a whole word).
 
-        `tokens` and `dense` hold the word tokens, without start and end. N is the longest phrase of the batch:
-        shorter ones go round their own tokens again, so that no row needs a mask.
         Raises UnreadableText, naming the text, and ValueError for a bare string or no text at all.
         """
-        if isinstance(texts, str) or not texts:
-            raise ValueError(f"texts is {texts!r}: give a list with at least one phrase")
-        rows = [self.tokenizer(text) for text in texts]
-        device = self.text_projection.weight.device
-        ids = nn.utils.rnn.pad_sequence([torch.tensor(row) for row in rows], batch_first=True, padding_value=1).to(device)
-        ends = torch.tensor([len(row) - 1 for row in rows], device=device)
-        pooled, middle, projected = self.encode(ids, ends)
-        count = ids.shape[1] - 2
-        turn = 1 + torch.arange(count, device=device) % (ends - 1)[:, None]
-        row = torch.arange(len(rows), device=device)[:, None]
-        return Embedding(pooled, middle[row, turn], projected[row, turn], (count,), "text")
+        return self.embed([self.tokenizer(text) for text in checked(texts)])

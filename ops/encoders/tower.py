@@ -6,9 +6,23 @@ Module names follow the published checkpoints (openai/CLIP by way of transformer
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+Activation = Callable[[Tensor], Tensor]
+
+
+def quick_gelu(x: Tensor) -> Tensor:
+    """x * sigmoid(1.702 x): the approximation OpenAI's own CLIP was trained with (Hendrycks & Gimpel 2016, arXiv 1606.08415)."""
+    return x * torch.sigmoid(1.702 * x)
+
+
+ACTIVATIONS: dict[str, Activation] = {"gelu": F.gelu, "quick_gelu": quick_gelu}
+"""By the name that a published configuration gives them."""
 
 
 class Attention(nn.Module):
@@ -24,21 +38,44 @@ class Attention(nn.Module):
         self.v_proj = nn.Linear(width, width)
         self.out_proj = nn.Linear(width, width)
 
+        self.kept: list[Tensor] | None = None  # see record.py
+
     def forward(self, x: Tensor, causal: bool = False) -> Tensor:
-        b, n, w = x.shape
-        q, k, v = (p(x).view(b, n, self.heads, w // self.heads).transpose(1, 2) for p in (self.q_proj, self.k_proj, self.v_proj))
-        y = F.scaled_dot_product_attention(q, k, v, is_causal=causal)
-        return self.out_proj(y.transpose(1, 2).reshape(b, n, w))
+        q, k, v = self._heads(x)
+        if self.kept is None:
+            return self._joined(F.scaled_dot_product_attention(q, k, v, is_causal=causal))
+        scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5
+        if causal:
+            scores = scores.masked_fill(torch.ones(scores.shape[-2:], dtype=torch.bool, device=x.device).triu(1), -torch.inf)
+        probabilities = scores.softmax(-1)
+        self.kept.append(probabilities)
+        return self._joined(probabilities @ v)
+
+    def correlative(self, x: Tensor) -> Tensor:
+        """The same weights with softmax(q q^T) + softmax(k k^T) in the place of softmax(q k^T).
+
+        A token then gathers from those like itself, wherever they lie, and keeps its place in the picture (SCLIP: Wang et
+        al. 2023, arXiv 2312.01597).
+        """
+        q, k, v = self._heads(x)
+        return self._joined(F.scaled_dot_product_attention(q, q, v) + F.scaled_dot_product_attention(k, k, v))
+
+    def _heads(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return tuple(p(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for p in (self.q_proj, self.k_proj, self.v_proj))
+
+    def _joined(self, y: Tensor) -> Tensor:
+        return self.out_proj(y.transpose(1, 2).flatten(2))
 
 
 class MLP(nn.Module):
-    def __init__(self, width: int, hidden: int):
+    def __init__(self, width: int, hidden: int, activation: Activation = F.gelu):
         super().__init__()
+        self.activation = activation
         self.fc1 = nn.Linear(width, hidden)
         self.fc2 = nn.Linear(hidden, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc2(F.gelu(self.fc1(x)))
+        return self.fc2(self.activation(self.fc1(x)))
 
 
 class Layer(nn.Module):
@@ -48,12 +85,12 @@ class Layer(nn.Module):
     attending over the T states of every token position.
     """
 
-    def __init__(self, width: int, heads: int, hidden: int, frames: int = 0):
+    def __init__(self, width: int, heads: int, hidden: int, frames: int = 0, activation: Activation = F.gelu):
         super().__init__()
         self.layer_norm1 = nn.LayerNorm(width)
         self.self_attn = Attention(width, heads)
         self.layer_norm2 = nn.LayerNorm(width)
-        self.mlp = MLP(width, hidden)
+        self.mlp = MLP(width, hidden, activation)
         self.frames = frames
         if frames:
             self.temporal_embedding = nn.Parameter(torch.zeros(1, frames, width))
@@ -61,20 +98,27 @@ class Layer(nn.Module):
             self.temporal_attn = Attention(width, heads)
 
     def forward(self, x: Tensor, causal: bool = False) -> Tensor:
+        return self._rest(x, partial(self.self_attn, causal=causal))
+
+    def correlative(self, x: Tensor) -> Tensor:
+        """The layer with correlative self-attention (see `Attention.correlative`), for tokens that keep their place."""
+        return self._rest(x, self.self_attn.correlative)
+
+    def _rest(self, x: Tensor, attention: Callable[[Tensor], Tensor]) -> Tensor:
         if self.frames:
             bt, n, w = x.shape
             y = x.view(-1, self.frames, n, w).transpose(1, 2).reshape(-1, self.frames, w)
             y = y + self.temporal_embedding
             y = y + self.temporal_attn(self.temporal_layer_norm1(y))
             x = y.view(-1, n, self.frames, w).transpose(1, 2).reshape(bt, n, w)
-        x = x + self.self_attn(self.layer_norm1(x), causal)
+        x = x + attention(self.layer_norm1(x))
         return x + self.mlp(self.layer_norm2(x))
 
 
 class Encoder(nn.Module):
-    def __init__(self, layers: int, width: int, heads: int, hidden: int, frames: int = 0):
+    def __init__(self, layers: int, width: int, heads: int, hidden: int, frames: int = 0, activation: Activation = F.gelu):
         super().__init__()
-        self.layers = nn.ModuleList(Layer(width, heads, hidden, frames) for _ in range(layers))
+        self.layers = nn.ModuleList(Layer(width, heads, hidden, frames, activation) for _ in range(layers))
 
     def forward(self, x: Tensor, causal: bool = False) -> list[Tensor]:
         """Hidden states [B, N, W]: the input first, then one after every layer."""
@@ -85,13 +129,17 @@ class Encoder(nn.Module):
 
 
 class VisionEmbeddings(nn.Module):
-    """Patches of [B, C, H, W] by `patch_embedding` (stride 16), a class token in front, learned positions."""
+    """Patches of [B, C, H, W] by `patch_embedding`, a class token in front, learned positions.
 
-    def __init__(self, patch_embedding: nn.Module, grid: tuple[int, int], width: int):
+    With `frames`, pictures are frames of clips, sample-major, and each has a class token of its own
+    (LanguageBind's "vl_new").
+    """
+
+    def __init__(self, patch_embedding: nn.Module, grid: tuple[int, int], width: int, frames: int = 0):
         super().__init__()
         self.grid = grid
         self.patch_embedding = patch_embedding
-        self.class_embedding = nn.Parameter(torch.randn(width) * width**-0.5)
+        self.class_embedding = nn.Parameter(torch.randn((frames, width) if frames else width) * width**-0.5)
         self.position_embedding = nn.Embedding(grid[0] * grid[1] + 1, width)
         nn.init.normal_(self.position_embedding.weight, std=0.02)
 
@@ -105,16 +153,17 @@ class VisionEmbeddings(nn.Module):
             table = position[1:].T.reshape(1, -1, *self.grid)
             table = F.interpolate(table, size=grid, mode="bilinear", align_corners=False)
             position = torch.cat([position[:1], table.flatten(2)[0].T])
-        first = self.class_embedding.expand(len(patches), 1, -1)
+        first = self.class_embedding
+        first = first.repeat(len(patches) // len(first), 1)[:, None] if first.dim() > 1 else first.expand(len(patches), 1, -1)
         return torch.cat([first, patches], 1) + position, grid
 
 
 class VisionModel(nn.Module):
-    def __init__(self, embeddings: VisionEmbeddings, layers: int, width: int, heads: int, frames: int):
+    def __init__(self, embeddings: VisionEmbeddings, encoder: Encoder, width: int):
         super().__init__()
         self.embeddings = embeddings
         self.pre_layrnorm = nn.LayerNorm(width)
-        self.encoder = Encoder(layers, width, heads, 4 * width, frames)
+        self.encoder = encoder
         self.post_layernorm = nn.LayerNorm(width)
 
 
@@ -122,7 +171,11 @@ class VisionTower(nn.Module):
     """A CLIP vision tower on [B, C, H, W] (pictures or log-mels), or with `frames` on [B * T, C, H, W] clips.
 
     `forward` returns (pooled [B, D], tokens [B, N, W] after the middle layer, dense [B, N, D], grid), pooled and
-    dense L2-normalised; with frames the pooled class tokens are averaged over T and N = T * h * w.
+    dense L2-normalised float32; with frames the pooled class tokens are averaged over T and N = T * h * w.
+
+    placed: dense tokens come from the last layer with correlative attention, for towers of which only the class token
+    was trained to lie in the joint space: their other last-layer tokens say little about what is where they stand.
+    framed: each frame has a class token of its own.
     """
 
     def __init__(
@@ -134,11 +187,16 @@ class VisionTower(nn.Module):
         heads: int,
         projection: int = 768,
         frames: int = 0,
+        hidden: int | None = None,
+        activation: Activation = F.gelu,
+        placed: bool = False,
+        framed: bool = False,
     ):
         super().__init__()
-        self.frames = frames
+        self.frames, self.placed = frames, placed
         self.middle = (layers + 1) // 2
-        self.vision_model = VisionModel(VisionEmbeddings(patch_embedding, grid, width), layers, width, heads, frames)
+        embeddings = VisionEmbeddings(patch_embedding, grid, width, frames if framed else 0)
+        self.vision_model = VisionModel(embeddings, Encoder(layers, width, heads, hidden or 4 * width, frames, activation), width)
         self.visual_projection = nn.Linear(width, projection, bias=False)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, tuple[int, ...]]:
@@ -147,6 +205,8 @@ class VisionTower(nn.Module):
         states = model.encoder(model.pre_layrnorm(x))
         final = model.post_layernorm(states[-1])
         pooled, dense, tokens = final[:, 0], final[:, 1:], states[self.middle][:, 1:]
+        if self.placed:
+            dense = model.post_layernorm(model.encoder.layers[-1].correlative(states[-2]))[:, 1:]
         if self.frames:
             pooled = pooled.view(-1, self.frames, pooled.shape[-1]).mean(1)
             dense, tokens = (y.reshape(len(pooled), -1, y.shape[-1]) for y in (dense, tokens))

@@ -7,7 +7,8 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from ..encoders.pocket import PocketEncoder
-from ..pocket.store import FOLDER, fill, read
+from ..pocket.store import FOLDER, read
+from ..weights import fill
 from ..space import Modality
 from . import pocket_vision
 from .latent_flow import LatentFlow

@@ -9,7 +9,8 @@ from torch import Tensor
 from .. import signal
 from ..encoders.pocket import PocketEncoder
 from ..encoders.pocket_audio import normalise, restore
-from ..pocket.store import FOLDER, fill, read
+from ..pocket.store import FOLDER, read
+from ..weights import fill
 from ..space import Modality
 from .autoencoder import Autoencoder
 from .flow import FlowTransformer

@@ -8,11 +8,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from ..weights import WeightsError
+
 FOLDER = Path(__file__).parent / "weights"
-
-
-class WeightsError(ValueError):
-    """A weights file is missing, damaged or not what the model needs."""
 
 
 def read(name: str, folder: Path = FOLDER) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -33,18 +31,3 @@ def read(name: str, folder: Path = FOLDER) -> tuple[dict[str, Tensor], dict[str,
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise WeightsError(f"weights file {path} is damaged: tensor '{key}' contains NaN or infinity")
     return tensors, metadata
-
-
-def fill(module: torch.nn.Module, tensors: dict[str, Tensor], name: str) -> torch.nn.Module:
-    """Puts every tensor into `module` in float32, frozen and in evaluation mode.
-
-    Raises WeightsError listing the keys that are missing, left over or misshapen.
-    """
-    wanted = module.state_dict()
-    missing = sorted(wanted.keys() - tensors.keys())
-    extra = sorted(tensors.keys() - wanted.keys())
-    shapes = sorted(k for k in wanted.keys() & tensors.keys() if wanted[k].shape != tensors[k].shape)
-    if missing or extra or shapes:
-        raise WeightsError(f"weights '{name}' do not fit: missing {missing[:5]}, left over {extra[:5]}, misshapen {shapes[:5]}")
-    module.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in tensors.items()})
-    return module.eval().requires_grad_(False)

@@ -9,7 +9,8 @@ import torch
 
 from concept_algebra.ops import signal
 from concept_algebra.ops.encoders.pocket_audio import PocketAudio, crops, normalise, restore
-from concept_algebra.ops.pocket.store import fill, read
+from concept_algebra.ops.pocket.store import read
+from concept_algebra.ops.weights import fill
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,8 @@ from safetensors.torch import load_file, save_file
 
 from concept_algebra.ops.encoders.pocket import load
 from concept_algebra.ops.encoders.protocol import Encoder
-from concept_algebra.ops.pocket.store import FOLDER, WeightsError
+from concept_algebra.ops.pocket.store import FOLDER
+from concept_algebra.ops.weights import WeightsError
 
 
 @pytest.fixture(scope="module")

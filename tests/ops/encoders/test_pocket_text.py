@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from concept_algebra.benchmarks.pocket_text import ShippedText, agreement, figures, nearest, vocabulary
 from concept_algebra.ops.encoders.pocket_text import CONTEXT, CONTINUED, LETTERS, SPECIAL, PocketText, Tokenizer, UnreadableText, words_of
-from concept_algebra.ops.pocket.store import WeightsError, read
+from concept_algebra.ops.pocket.store import read
+from concept_algebra.ops.weights import WeightsError
 
 COMMON = ["fire", "purple dog", "a photo of a grand piano", "ice cream", "unputdownableness", "king"]
 

@@ -12,7 +12,8 @@ from concept_algebra.ops import signal
 from concept_algebra.ops.encoders.pocket_audio import PocketAudio, normalise
 from concept_algebra.ops.generators.pocket_audio import LATENT, PocketAudioGenerator, autoencoder, prior
 from concept_algebra.ops.generators.protocol import Generator
-from concept_algebra.ops.pocket.store import fill, read
+from concept_algebra.ops.pocket.store import read
+from concept_algebra.ops.weights import fill
 
 
 class OnlyText:

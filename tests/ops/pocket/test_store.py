@@ -2,7 +2,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from concept_algebra.ops.pocket.store import WeightsError, fill, read
+from concept_algebra.ops.pocket.store import read
+from concept_algebra.ops.weights import WeightsError, fill
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -1,0 +1,35 @@
+"""Putting tensors into modules: everything fits exactly, or an error lists what does not."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+import torch
+from torch import Tensor, nn
+
+LISTED = 20
+
+
+class WeightsError(ValueError):
+    """A weights file is missing, damaged or not what the model needs."""
+
+
+def fill(module: nn.Module, tensors: Mapping[str, Tensor], name: str, dtype: torch.dtype = torch.float32) -> nn.Module:
+    """Puts every tensor into `module` in `dtype`, frozen and in evaluation mode; the module may be on the meta device.
+
+    Raises WeightsError listing the keys that are missing, left over or misshapen; nothing keeps an initial value.
+    """
+    wanted = module.state_dict()
+    missing = wanted.keys() - tensors.keys()
+    extra = tensors.keys() - wanted.keys()
+    shapes = {k for k in wanted.keys() & tensors.keys() if wanted[k].shape != tensors[k].shape}
+    if missing or extra or shapes:
+        told = (f"{fault} {_listed(keys)}" for fault, keys in (("missing", missing), ("left over", extra), ("misshapen", shapes)))
+        raise WeightsError(f"weights '{name}' do not fit: {', '.join(told)}")
+    module.load_state_dict({k: v.to(dtype) if v.is_floating_point() else v for k, v in tensors.items()}, assign=True)
+    return module.eval().requires_grad_(False)
+
+
+def _listed(keys: Collection[str]) -> str:
+    more = f" and {len(keys) - LISTED} more" if len(keys) > LISTED else ""
+    return f"{sorted(keys)[:LISTED]}{more}"
