@@ -9,15 +9,15 @@ from torch import Tensor, nn
 
 from ..pocket.store import FOLDER, read
 from ..weights import fill
-from ..space import Modality, Space, Vocabulary, fingerprint
+from ..space import Modality, Space, fingerprint
 from . import pocket_vision
 from .pocket_audio import PocketAudio
 from .pocket_text import PocketText
 from .preprocessing import square
 from .protocol import Embedding
+from .vocabulary import vocabulary
 
 FRAMES = 8
-VOCABULARY_BATCH = 2048
 
 
 class PocketEncoder(nn.Module):
@@ -64,24 +64,11 @@ def load(device: str | torch.device = "cpu", folder: Path = FOLDER) -> PocketEnc
     # the clip tower is the picture tower with temporal attention: only that is stored
     video_tower = fill(pocket_vision.tower(FRAMES), {**image, **temporal}, "video")
     audio_tower = fill(PocketAudio(), audio, "audio")
-    words = (Path(__file__).parents[1] / "pocket" / "vocabulary.txt").read_text("utf-8").split("\n")
-    words = [w for w in words if w]
-
-    @torch.no_grad()
-    def embed_words() -> Tensor:
-        # short phrases together: no row pays for another's length
-        order = sorted(range(len(words)), key=lambda i: len(words[i]))
-        rows = torch.empty(len(words), space.dimension)
-        for start in range(0, len(order), VOCABULARY_BATCH):
-            part = order[start : start + VOCABULARY_BATCH]
-            rows[part] = text_tower([words[i] for i in part]).pooled.cpu()
-        return rows
-
     space = Space(
         id="pocket-" + fingerprint({f"{n}.{k}": v for n, part in (("text", text), ("image", image), ("audio", audio), ("video", temporal)) for k, v in part.items()}),
         dimension=768,
         means={k.removeprefix("mean."): v.float() for k, v in clouds.items() if k.startswith("mean.")},
         radii={k.removeprefix("radius."): float(v) for k, v in clouds.items() if k.startswith("radius.")},
-        vocabulary=Vocabulary(words, embed_words),
+        vocabulary=vocabulary(text_tower),
     )
     return PocketEncoder(text_tower, image_tower, audio_tower, video_tower, space).eval().to(device)
