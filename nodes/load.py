@@ -84,7 +84,6 @@ class LoadGenerator(io.ComfyNode):
     def execute(cls, generator: str, encoder: HostedEncoder) -> io.NodeOutput:
         from ..ops.generators.pocket import load
 
-        # weights are read where the encoder's are, and moved by the memory manager from then on
         module = load(GENERATORS[generator], encoder.encoder)
         hosted = HostedGenerator(module, host.Resident(module))
         return io.NodeOutput(hosted, GeneratorVAE(hosted))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 GRADIENTS_AGREE = 0.999
 """`gradient_self_test` below this means that a device's gradients cannot be trusted."""
@@ -33,6 +35,13 @@ def rng(seed: int) -> torch.Generator:
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**64:
         raise ValueError(f"seed is {seed!r}, expected a whole number from 0 to 2**64 - 1")
     return torch.Generator("cpu").manual_seed(seed)
+
+
+def keep_on(device: torch.device, towers: Mapping[str, nn.Module], wanted: Collection[str]) -> None:
+    """Leave only the wanted ones of an encoder's towers on the device; the others wait in the CPU's memory."""
+    for name, tower in sorted(towers.items(), key=lambda item: item[0] in wanted):
+        # those that leave make room for those that come
+        tower.to(device if name in wanted else "cpu")
 
 
 def gradient_self_test(device: torch.device | str) -> float:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from .interpret.readout import Composition, compose, readout
 from .media import write_mp4, write_png, write_wav
 from .optimise import Step
 from .render import TRACKS, Reading, Render, Track, render
+from .runtime import keep_on
 from .signal import FLOOR, log_mel
 from .space import Modality
 from .tracks import settings
@@ -61,14 +63,12 @@ def showcase(
     said: Composition | None = None
     if text:
         words, said = readout(concept, encoder.space, 12), compose(concept, encoder)
-    renders = [
-        render(
-            concept, encoder, generator, track, settings(modality, track, quick, steps), seed,
-            lambda step, modality=modality, track=track: watch(modality, track, step),
-        )  # fmt: skip
-        for modality, generator in generators.items()
-        for track in TRACKS
-    ]
+    renders = []
+    for modality, generator in generators.items():
+        keep_on(generator.start(1, seed).device, encoder.towers, {modality})
+        for track in TRACKS:
+            made = settings(modality, track, quick, steps)
+            renders.append(render(concept, encoder, generator, track, made, seed, partial(watch, modality, track)))
     folder = Path(out) / slug(expression)
     seconds = time.monotonic() - began
     run = {

@@ -24,6 +24,7 @@ class SmallEncoder:
     a phrase is the sum of its words, a medium the sum of its patches."""
 
     modalities = frozenset(["text", "image", "audio", "video"])
+    towers: dict = {}
     dimension = 48
 
     def __init__(self):

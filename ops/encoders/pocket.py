@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from ..pocket.store import FOLDER, read
-from ..weights import fill
 from ..space import Modality, Space, fingerprint
+from ..weights import fill
 from . import pocket_vision
 from .pocket_audio import PocketAudio
 from .pocket_text import PocketText
@@ -29,6 +29,10 @@ class PocketEncoder(nn.Module):
         super().__init__()
         self.text_tower, self.image_tower, self.audio_tower, self.video_tower = text, image, audio, video
         self.space = space
+
+    @property
+    def towers(self) -> dict[Modality, nn.Module]:
+        return {"text": self.text_tower, "image": self.image_tower, "audio": self.audio_tower, "video": self.video_tower}
 
     def text(self, texts: list[str]) -> Embedding:
         return self.text_tower(texts)

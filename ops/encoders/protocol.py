@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..space import Modality, Space
 
@@ -29,10 +30,14 @@ class Embedding:
 
 @runtime_checkable
 class Encoder(Protocol):
-    """A frozen joint encoder. Every method is differentiable from the media tensor to the embedding."""
+    """A frozen joint encoder. Every method is differentiable from the media tensor to the embedding.
+
+    towers: what embeds each modality; each may be on a device of its own, and takes its input there.
+    """
 
     space: Space
     modalities: frozenset[Modality]
+    towers: Mapping[Modality, nn.Module]
 
     def text(self, texts: list[str]) -> Embedding:
         """Embed B phrases."""

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from .. import runtime
 from ..encoders.pocket import PocketEncoder
+from ..encoders.protocol import Encoder
 from ..space import fingerprint
 from .flow import along, x0_from_velocity
 
@@ -16,7 +17,7 @@ class LatentFlow(nn.Module):
 
     latent_shape: tuple[int, ...]
 
-    def __init__(self, autoencoder: nn.Module, prior: nn.Module, encoder: PocketEncoder):
+    def __init__(self, autoencoder: nn.Module, prior: nn.Module, encoder: Encoder):
         super().__init__()
         self.autoencoder, self.prior = autoencoder, prior
         # what a run's record names the weights by
@@ -38,11 +39,16 @@ class LatentFlow(nn.Module):
         return 1 - t, t
 
     def condition(self, prompt: str | None) -> Tensor:
-        """Condition rows [1, 768]: the prompt's text embedding, or NaN throughout, which the prior reads as no prompt."""
+        """Condition rows [1, 768]: the prompt's text embedding, or NaN throughout, which the prior reads as no prompt.
+
+        Raises ValueError for a prompt when the encoder is not the pocket's: the prior has learned no other language.
+        """
         if prompt is None:
             return torch.full((1, 768), torch.nan, device=self.device)
+        if not isinstance(self._encoder[0], PocketEncoder):
+            raise ValueError(f"prompt {prompt[:60]!r}: a pocket generator reads prompts with the pocket encoder only, not '{self._encoder[0].space.id}'")
         with torch.no_grad():
-            return self._encoder[0].text([prompt]).pooled
+            return self._encoder[0].text([prompt]).pooled.to(self.device)
 
     def predict_x0(self, x_t: Tensor, t: Tensor, cond: Tensor, lora: bool = False) -> Tensor:
         """The prior's clean latent from x_t [B, *latent_shape] at times t [B]; cond [1, 768] or [B, 768]."""

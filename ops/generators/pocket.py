@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
-from ..encoders.pocket import PocketEncoder
+from ..encoders.protocol import Encoder
 from ..pocket.store import FOLDER, read
-from ..weights import fill
 from ..space import Modality
+from ..weights import fill
 from . import pocket_vision
 from .latent_flow import LatentFlow
 from .pocket_vision import FRAMES, LATENT
@@ -22,7 +23,7 @@ class PocketGenerator(LatentFlow):
 
     side = 128
 
-    def __init__(self, autoencoder: nn.Module, prior: nn.Module, encoder: PocketEncoder, frames: int = 0):
+    def __init__(self, autoencoder: nn.Module, prior: nn.Module, encoder: Encoder, frames: int = 0):
         super().__init__(autoencoder, prior, encoder)
         self.frames = frames
         self.modality: Modality = "video" if frames else "image"
@@ -42,16 +43,15 @@ class PocketGenerator(LatentFlow):
         return self.autoencoder.encode(media.flatten(0, 1)).unflatten(0, (-1, self.frames))
 
 
-def load(modality: Modality, encoder: PocketEncoder, folder: Path = FOLDER):
-    """The shipped generator of a modality, on the encoder's device.
+def load(modality: Modality, encoder: Encoder, folder: Path = FOLDER, device: str | torch.device = "cpu"):
+    """The shipped generator of a modality. `encoder` reads its prompts, if there are any.
 
     Raises WeightsError for files that do not fit and ValueError for a modality without a generator.
     """
-    device = next(encoder.parameters()).device
     if modality == "audio":
         from .pocket_audio import load as load_audio
 
-        return load_audio(encoder, folder)
+        return load_audio(encoder, folder).to(device)
     if modality not in ("image", "video"):
         raise ValueError(f"no pocket generator makes '{modality}', expected image, audio or video")
     autoencoder = fill(pocket_vision.autoencoder(), read("autoencoder", folder)[0], "autoencoder")

@@ -7,11 +7,11 @@ from pathlib import Path
 from torch import Tensor
 
 from .. import signal
-from ..encoders.pocket import PocketEncoder
 from ..encoders.pocket_audio import normalise, restore
+from ..encoders.protocol import Encoder
 from ..pocket.store import FOLDER, read
-from ..weights import fill
 from ..space import Modality
+from ..weights import fill
 from .autoencoder import Autoencoder
 from .flow import FlowTransformer
 from .latent_flow import LatentFlow
@@ -56,10 +56,10 @@ class PocketAudioGenerator(LatentFlow):
         return self.autoencoder.encode(normalise(signal.log_mel(media)))
 
 
-def load(encoder: PocketEncoder, folder: Path = FOLDER) -> PocketAudioGenerator:
-    """The shipped sound generator, on the encoder's device. Raises WeightsError for files that do not fit."""
+def load(encoder: Encoder, folder: Path = FOLDER) -> PocketAudioGenerator:
+    """The shipped sound generator. Raises WeightsError for files that do not fit."""
     tensors = read("audio_generator", folder)[0]
     part = lambda name: {k.removeprefix(f"{name}."): v for k, v in tensors.items() if k.startswith(f"{name}.")}  # noqa: E731
     coder = fill(autoencoder(), part("autoencoder"), "audio_generator autoencoder")
     flow = fill(prior(), part("prior"), "audio_generator prior")
-    return PocketAudioGenerator(coder, flow, encoder).eval().to(next(encoder.parameters()).device)
+    return PocketAudioGenerator(coder, flow, encoder).eval()

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from concept_algebra.ops.runtime import GRADIENTS_AGREE, gradient_self_test, pick_device, rng
+from concept_algebra.ops.runtime import GRADIENTS_AGREE, gradient_self_test, keep_on, pick_device, rng
 
 
 def test_pick_device():
@@ -59,3 +59,9 @@ def test_a_wrong_kernel_is_seen(operator, spoil):
     with Broken(operator, spoil) as broken:
         agreement = gradient_self_test("cpu")
     assert broken.met >= 2 and agreement < GRADIENTS_AGREE
+
+
+def test_only_the_wanted_towers_stay_on_the_device():
+    towers = {name: torch.nn.Linear(2, 2) for name in ("text", "image", "audio")}
+    keep_on(torch.device("meta"), towers, {"image"})
+    assert {name: tower.weight.device.type for name, tower in towers.items()} == {"text": "cpu", "image": "meta", "audio": "cpu"}

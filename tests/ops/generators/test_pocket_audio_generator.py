@@ -9,6 +9,7 @@ import torch
 from contracts.mps import apple_silicon
 
 from concept_algebra.ops import signal
+from concept_algebra.ops.encoders.pocket import load as load_encoder
 from concept_algebra.ops.encoders.pocket_audio import PocketAudio, normalise
 from concept_algebra.ops.generators.pocket_audio import LATENT, PocketAudioGenerator, autoencoder, prior
 from concept_algebra.ops.generators.protocol import Generator
@@ -16,29 +17,25 @@ from concept_algebra.ops.pocket.store import read
 from concept_algebra.ops.weights import fill
 
 
-class OnlyText:
-    """The one method of an encoder that a generator calls."""
-
-    def text(self, texts):
-        from types import SimpleNamespace
-
-        return SimpleNamespace(pooled=torch.nn.functional.normalize(torch.ones(len(texts), 768), dim=-1))
+@pytest.fixture(scope="module")
+def pocket():
+    return load_encoder()
 
 
 @pytest.fixture(scope="module")
-def fresh():
+def fresh(pocket):
     torch.manual_seed(0)
     flow = prior()
     # its last layer starts at zero, which would make every identity hold for nothing
     torch.nn.init.normal_(flow.patch_out.weight, std=0.1)
-    return PocketAudioGenerator(autoencoder(), flow, OnlyText()).eval().requires_grad_(False)
+    return PocketAudioGenerator(autoencoder(), flow, pocket).eval().requires_grad_(False)
 
 
 @pytest.fixture(scope="module")
-def shipped():
+def shipped(pocket):
     tensors = read("audio_generator")[0]
     part = lambda name: {k.removeprefix(f"{name}."): v for k, v in tensors.items() if k.startswith(f"{name}.")}  # noqa: E731
-    return PocketAudioGenerator(fill(autoencoder(), part("autoencoder"), "a"), fill(prior(), part("prior"), "p"), OnlyText()).eval()
+    return PocketAudioGenerator(fill(autoencoder(), part("autoencoder"), "a"), fill(prior(), part("prior"), "p"), pocket).eval()
 
 
 def test_is_a_generator(fresh):
@@ -66,7 +63,7 @@ def test_extreme_latents_decode_to_finite_sound(fresh):
 def test_decode_gradient_with_the_phase_held_is_the_finite_difference(fresh):
     coder = autoencoder().double().eval()
     z = fresh.start(1, 1).double().requires_grad_()
-    generator = PocketAudioGenerator(coder, fresh.prior, OnlyText())
+    generator = PocketAudioGenerator(coder, fresh.prior, pocket)
     size = signal.magnitude(generator.log_mels(z))
     cosine, sine = signal.griffin_lim(size, 2)
     aim = torch.randn(1, signal.SAMPLES, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
@@ -119,6 +116,13 @@ def test_condition_of_nothing_is_null_and_differs_from_a_word(fresh):
     assert not torch.allclose(fresh.predict_x0(x, t, null), fresh.predict_x0(x, t, word))
     with pytest.raises(ValueError, match="no LoRA"):
         fresh.predict_x0(x, t, null, lora=True)
+
+
+def test_a_prompt_in_a_language_the_prior_has_not_learned_is_refused(encoder):
+    foreign = PocketAudioGenerator(autoencoder(), prior(), encoder)
+    assert foreign.condition(None).isnan().all()
+    with pytest.raises(ValueError, match="prompt 'dog': a pocket generator reads prompts with the pocket encoder only, not 'small-0'"):
+        foreign.condition("dog")
 
 
 def test_sampling_follows_its_seed(fresh):
