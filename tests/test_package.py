@@ -13,6 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 CORE = ("__init__.py", "cli.py", "nodes/", "ops/", "benchmarks/")
 HOST = {"comfy", "comfy_api", "comfy_execution", "folder_paths", "server"}
+OPTIONAL = {"ftfy"}  # used where it is installed; the tokenizer's tests run without it too
 UNWANTED = {
     "aiohttp", "cryptography", "ctypes", "ftplib", "http", "httpx", "marshal", "multiprocessing", "pickle", "requests",
     "smtplib", "socket", "subprocess", "urllib",
@@ -60,7 +61,7 @@ def test_nothing_runs_other_programs_or_code_or_uses_the_network(trees):
 def test_only_what_comfyui_has_is_imported(trees):
     tomllib = pytest.importorskip("tomllib", reason="Python 3.11 or newer")
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
-    known = {"PIL" if name == "Pillow" else name for name in declared} | HOST | sys.stdlib_module_names
+    known = {"PIL" if name == "Pillow" else name for name in declared} | HOST | OPTIONAL | sys.stdlib_module_names
     for name, tree in trees.items():
         for level, module, _ in imports(tree):
             assert level or module.partition(".")[0] in known, f"{name} imports {module}"
