@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from ..ops.encoders.pocket import PocketEncoder
 from ..ops.pocket.motion import motion
 from .evaluation import held_out, top
 
 TOLD_APART = ("rising", "falling", "spinning", "flickering")
+
+
+def in_motion(pixels: Tensor, kinds: list[str], rng: torch.Generator) -> Tensor:
+    """Clips [B, T, 3, H, W] of pictures [B, 3, H, W] on white, each moved in its way."""
+    # white is nothing: moved as its complement, what leaves the frame leaves white behind
+    ink = torch.cat([1 - pixels, torch.ones_like(pixels[:, :1])], 1)
+    return 1 - motion(ink, kinds, rng)[:, :, :3]
 
 
 @torch.no_grad()
@@ -20,10 +28,7 @@ def figures(encoder: PocketEncoder, quick: bool) -> dict[str, float]:
     rng = torch.Generator().manual_seed(99)
     pooled = []
     for start in range(0, len(pixels), 16):
-        part = pixels[start : start + 16]
-        # white is nothing: moved as its complement, what leaves the frame leaves white behind
-        ink = torch.cat([1 - part, torch.ones_like(part[:, :1])], 1)
-        frames = 1 - motion(ink, kinds[start : start + 16], rng)[:, :, :3]
+        frames = in_motion(pixels[start : start + 16], kinds[start : start + 16], rng)
         pooled.append(encoder.video(frames, 8.0).pooled)
     pooled = torch.cat(pooled)
     names = encoder.text(list(shown.trained)).pooled

@@ -58,9 +58,9 @@ class LanguageBind(nn.Module):
         """
         tower, rows = self._tower("text"), []
         for text in checked(texts):
-            row = self.tokenizer.encode(text)
+            row = self.tokenizer.encode(text, tower.text_model.embeddings.position_embedding.num_embeddings)
             # an end token written out in the text ends it, as in the original, which pools at the first
-            row = row[: row.index(max(row)) + 1]
+            row = row[: row.index(self.tokenizer.end) + 1]
             if len(row) < 3:
                 raise UnreadableText(f"text {text[:60]!r} has no word: write at least one letter, digit or sign")
             rows.append(row)
@@ -72,8 +72,14 @@ class LanguageBind(nn.Module):
         return self._seen(tower, media.pixels(pixels, _side(tower)), "image")
 
     def audio(self, wave: Tensor, rate: int) -> Embedding:
-        """Wave [B, C, T] in -1..1 at `rate` Hz; ten seconds are heard, shorter sounds repeated, of longer ones three parts."""
+        """Wave [B, C, T] in -1..1 at `rate` Hz; ten seconds are heard, shorter sounds repeated, of longer ones three parts.
+
+        Channels are mixed down first. The original hears the first one alone, which would leave the others of a render
+        without a gradient; of one channel both make the same.
+        """
         tower, made = self._tower("audio"), self.settings["audio"]
+        if wave.dim() == 3 and wave.shape[1]:
+            wave = wave.mean(1, keepdim=True)
         heard = media.spectrogram(wave, rate, made["bins"], made["frames"], made["mean"], made["deviation"])
         return self._seen(tower, heard, "audio")
 

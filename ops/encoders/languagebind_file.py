@@ -5,18 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
+from torch.nn.functional import normalize
 
 from ..atomic import write_aside
+from ..calibration import measured
 from ..space import MODALITIES, Modality, Space, Vocabulary, fingerprint
 from ..weights import WeightsError
-from .clip_tokenizer import ClipTokenizer
+from .clip_tokenizer import FILES, ClipTokenizer
 from .languagebind import LanguageBind
 from .languagebind_parts import Part, parts
 from .languagebind_tower import tower
@@ -57,9 +59,8 @@ def convert(
     found = _gathered(sources, text)
     towers = {modality: tower(modality, part, dtype) for modality, part in found.items()}
     settings = {modality: part.settings for modality, part in found.items()}
-    reader = _tokenizer([tokenizer] if tokenizer else [p if p.is_dir() else p.parent for p in (*sources, text) if p])
-    if tokenizer and not reader:
-        raise ValueError(f"{tokenizer} holds no CLIP vocabulary: expected merges.txt, tokenizer.json or bpe_simple_vocab_16e6.txt.gz")
+    reader = ClipTokenizer.from_folder(tokenizer) if tokenizer else _tokenizer(p if p.is_dir() else p.parent for p in (*sources, text) if p)
+    _fitting(reader, towers["text"], out)
     tensors = {f"{modality}.{name}": tensor.contiguous() for modality, made in towers.items() for name, tensor in made.state_dict().items()}
     space = Space(_identity(towers["text"]), _dimension(towers["text"]))
     metadata = {"format": FORMAT, "space": space.id, "settings": json.dumps(settings), "sources": json.dumps([p.name for p in sources])}
@@ -89,7 +90,8 @@ def load(path: Path, device: str | torch.device = "cpu", dtype: torch.dtype | No
     """The encoder of a converted file, or of one published folder or file as it is.
 
     dtype: of the towers; float32 on the CPU and bfloat16 elsewhere unless said. tokenizer: a folder with CLIP's merges,
-    used where the file holds none.
+    used where the file holds none. Words are centred where the file brings its vocabulary's embeddings, which a published
+    folder does not; other modalities are centred by a calibration.
     Raises WeightsError for files that do not fit, ValueError without any tokenizer.
     """
     device = torch.device(device)
@@ -108,12 +110,17 @@ def load(path: Path, device: str | torch.device = "cpu", dtype: torch.dtype | No
         reader = _tokenizer([folder for folder in folders if folder])
     if reader is None:
         raise ValueError(f"{path} comes without CLIP's vocabulary: put merges.txt of any LanguageBind or CLIP folder beside it and convert again")
+    _fitting(reader, towers["text"], path)
     space = Space(metadata.get("space") or _identity(towers["text"]), _dimension(towers["text"]))
     bind = LanguageBind(towers, settings, reader, space)
     words = shipped_words()
     kept = metadata.get("vocabulary") == _mark(words)
-    known = Vocabulary(words, extra["vocabulary"].float()) if kept else vocabulary(bind.text)
-    bind.space = Space(space.id, space.dimension, vocabulary=known)
+    if kept:
+        rows = normalize(extra["vocabulary"].float(), dim=-1)
+        cloud = measured([rows], "the vocabulary")
+        bind.space = replace(space, means={"text": cloud.mean}, radii={"text": cloud.radius}, vocabulary=Vocabulary(words, rows))
+    else:
+        bind.space = replace(space, vocabulary=vocabulary(bind.text))
     return bind.eval()
 
 
@@ -171,13 +178,18 @@ def _dimension(text: nn.Module) -> int:
     return text.text_projection.out_features
 
 
-def _tokenizer(folders: Sequence[Path]) -> ClipTokenizer | None:
+def _tokenizer(folders: Iterable[Path]) -> ClipTokenizer | None:
+    """Of the first folder that has one."""
     for folder in folders:
-        try:
+        if any((folder / name).is_file() for name in FILES):
             return ClipTokenizer.from_folder(folder)
-        except FileNotFoundError:
-            continue
     return None
+
+
+def _fitting(reader: ClipTokenizer | None, text: nn.Module, source: Path) -> None:
+    known = text.text_model.embeddings.token_embedding.num_embeddings
+    if reader and len(reader.vocabulary) != known:
+        raise WeightsError(f"{source}: the text tower knows {known} tokens and the vocabulary has {len(reader.vocabulary)}: they do not belong together")
 
 
 def _mark(words: list[str]) -> str:

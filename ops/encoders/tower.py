@@ -23,6 +23,9 @@ def quick_gelu(x: Tensor) -> Tensor:
 
 ACTIVATIONS: dict[str, Activation] = {"gelu": F.gelu, "quick_gelu": quick_gelu}
 """By the name that a published configuration gives them."""
+SAVED, SAVED_OVER_TIME = 12, 17
+"""States of a layer's width that autograd keeps per token and frozen layer, without and with attention over time: counted
+at ViT-L/14's sizes by benchmarks/languagebind.py."""
 
 
 class Attention(nn.Module):
@@ -198,6 +201,14 @@ class VisionTower(nn.Module):
         embeddings = VisionEmbeddings(patch_embedding, grid, width, frames if framed else 0)
         self.vision_model = VisionModel(embeddings, Encoder(layers, width, heads, hidden or 4 * width, frames, activation), width)
         self.visual_projection = nn.Linear(width, projection, bias=False)
+
+    def saved_bytes(self) -> int:
+        """About what autograd keeps of one medium between forward and backward, the patch embedding apart."""
+        embeddings, encoder = self.vision_model.embeddings, self.vision_model.encoder
+        tokens = embeddings.position_embedding.num_embeddings * (self.frames or 1)
+        weight = self.visual_projection.weight
+        layers = len(encoder.layers) + (1 if self.placed else 0)
+        return tokens * weight.shape[1] * weight.element_size() * layers * (SAVED_OVER_TIME if self.frames else SAVED)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, tuple[int, ...]]:
         model = self.vision_model

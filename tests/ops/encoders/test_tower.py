@@ -108,3 +108,21 @@ def test_same_padding_is_tensorflows(kernel):
 
 def test_the_stem_is_sixteen_times_smaller():
     assert EfficientStem(20)(torch.zeros(1, 3, 64, 96)).shape == (1, 20, 4, 6)
+
+
+@pytest.mark.parametrize("frames", [0, 4])
+def test_what_autograd_keeps_is_told_beforehand(frames):
+    made = VisionTower(torch.nn.Conv2d(3, 96, 16, 16), (6, 6), 96, layers=3, heads=3, projection=8, frames=frames, placed=True).eval()
+    made.requires_grad_(False)
+    weights = {p.untyped_storage().data_ptr() for p in made.parameters()}
+    saved = {}
+
+    def keep(tensor):
+        if tensor.untyped_storage().data_ptr() not in weights:
+            saved[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    x = torch.randn(max(frames, 1), 3, 96, 96, requires_grad=True)
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        out = made(x)
+    assert 0.75 < made.saved_bytes() / sum(saved.values()) < 1.25, out

@@ -1,0 +1,337 @@
+"""The LanguageBind encoder from published folders and from a converted file."""
+
+import json
+
+import pytest
+import torch
+from contracts.mps import apple_silicon
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+
+from concept_algebra.ops.concept import Concept
+from concept_algebra.ops.encoders import languagebind_file
+from concept_algebra.ops.encoders.clip_tokenizer import ClipTokenizer
+from concept_algebra.ops.encoders.languagebind_file import convert, load
+from concept_algebra.ops.encoders.pocket_text import UnreadableText
+from concept_algebra.ops.encoders.protocol import Encoder
+from concept_algebra.ops.weights import WeightsError
+
+MERGES = "#version: 0.2\nt h\nth e</w>\no c\noc e\noce a\nocea n</w>\nf i\nr e</w>\nfi re</w>"
+TOKENS = 512 + 9 + 2
+WIDTH, DIMENSION = 48, 32
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_words():
+    """A short vocabulary and a short list of merges: the same code on less."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr(languagebind_file, "shipped_words", lambda: ["fire", "ocean", "the ocean", "a b c"])
+    patch.setattr("concept_algebra.ops.encoders.vocabulary.shipped_words", lambda: ["fire", "ocean", "the ocean", "a b c"])
+    patch.setattr("concept_algebra.ops.encoders.clip_tokenizer.MERGES", 9)
+    yield
+    patch.undo()
+
+
+def rand(source, *shape, scale=0.15):
+    return torch.randn(shape, generator=source) * scale
+
+
+def transformer(source, prefix, layers, temporal=0):
+    made = {}
+    for n in range(layers):
+        at = f"{prefix}.encoder.layers.{n}"
+        for attention in ("self_attn", *(["temporal_attn"] if temporal else [])):
+            for p in ("q", "k", "v", "out"):
+                made |= {f"{at}.{attention}.{p}_proj.weight": rand(source, WIDTH, WIDTH), f"{at}.{attention}.{p}_proj.bias": rand(source, WIDTH)}
+        for norm in ("layer_norm1", "layer_norm2", *(["temporal_layer_norm1"] if temporal else [])):
+            made |= {f"{at}.{norm}.weight": 1 + rand(source, WIDTH), f"{at}.{norm}.bias": rand(source, WIDTH)}
+        made |= {f"{at}.mlp.fc1.weight": rand(source, 96, WIDTH), f"{at}.mlp.fc1.bias": rand(source, 96)}
+        made |= {f"{at}.mlp.fc2.weight": rand(source, WIDTH, 96), f"{at}.mlp.fc2.bias": rand(source, WIDTH)}
+        if temporal:
+            made[f"{at}.temporal_embedding"] = rand(source, 1, temporal, WIDTH)
+    return made
+
+
+def published(modality, language=1, dimension=DIMENSION):
+    """A whole checkpoint as its repository holds it: the text tower of `language`, and one media tower."""
+    source = torch.Generator().manual_seed(language)
+    made = {
+        "logit_scale": torch.tensor(2.6592),
+        "text_model.embeddings.token_embedding.weight": rand(source, TOKENS, WIDTH),
+        "text_model.embeddings.position_embedding.weight": rand(source, 77, WIDTH),
+        **transformer(source, "text_model", 2),
+        "text_model.final_layer_norm.weight": 1 + rand(source, WIDTH),
+        "text_model.final_layer_norm.bias": rand(source, WIDTH),
+        "text_projection.weight": rand(source, dimension, WIDTH),
+    }
+    source = torch.Generator().manual_seed({"image": 10, "audio": 11, "video": 12}[modality])
+    patches = {"image": 16, "audio": 2 * 5, "video": 16}[modality]
+    made |= {
+        "vision_model.embeddings.class_embedding": rand(source, WIDTH),
+        "vision_model.embeddings.patch_embedding.weight": rand(source, WIDTH, 3, 14, 14, scale=0.05),
+        "vision_model.embeddings.position_embedding.weight": rand(source, patches + 1, WIDTH),
+        **transformer(source, "vision_model", 3, 8 if modality == "video" else 0),
+        "visual_projection.weight": rand(source, dimension, WIDTH),
+    }
+    for norm in ("pre_layrnorm", "post_layernorm"):
+        made |= {f"vision_model.{norm}.weight": 1 + rand(source, WIDTH), f"vision_model.{norm}.bias": rand(source, WIDTH)}
+    return made
+
+
+def folder(path, modality, tokenizer=True, **more):
+    path.mkdir()
+    save_file(published(modality, **more), path / "model.safetensors")
+    vision = {"num_attention_heads": 4, "hidden_act": "gelu"} | ({"num_mel_bins": 28, "target_length": 70} if modality == "audio" else {})
+    (path / "config.json").write_text(json.dumps({"text_config": {"num_attention_heads": 4}, "vision_config": vision}))
+    if tokenizer:
+        (path / "merges.txt").write_text(MERGES)
+    return path
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    root = tmp_path_factory.mktemp("published")
+    return [folder(root / name, name) for name in ("image", "audio", "video")]
+
+
+@pytest.fixture(scope="module")
+def file(folders, tmp_path_factory):
+    out = tmp_path_factory.mktemp("converted") / "languagebind.safetensors"
+    convert(folders, out, torch.float32)
+    return out
+
+
+@pytest.fixture(scope="module")
+def bind(file):
+    return load(file)
+
+
+MEDIA = {
+    "image": lambda: (torch.rand(2, 3, 70, 90, generator=torch.Generator().manual_seed(0)),),
+    "audio": lambda: (torch.rand(2, 1, 12000, generator=torch.Generator().manual_seed(1)) - 0.5, 16000),
+    "video": lambda: (torch.rand(2, 10, 3, 64, 80, generator=torch.Generator().manual_seed(2)), 8.0),
+}
+
+
+def test_it_is_an_encoder_of_all_four(bind):
+    assert isinstance(bind, Encoder) and bind.modalities == {"text", "image", "audio", "video"}
+    assert bind.space.dimension == DIMENSION and bind.space.id.startswith("languagebind-")
+    for modality, media in MEDIA.items():
+        found = getattr(bind, modality)(*media())
+        count = torch.tensor(found.grid).prod()
+        assert found.modality == modality and found.pooled.shape == (2, DIMENSION)
+        assert found.tokens.shape == (2, count, WIDTH) and found.dense.shape == (2, count, DIMENSION)
+        torch.testing.assert_close(found.pooled.norm(dim=-1), torch.ones(2))
+    found = bind.text(["the ocean", "fire"])
+    assert found.pooled.shape == (2, DIMENSION) and found.grid == (2,)
+
+
+@pytest.mark.parametrize("modality", MEDIA)
+def test_a_folder_as_published_embeds_as_the_converted_file(bind, folders, modality):
+    alone = load(folders[["image", "audio", "video"].index(modality)])
+    assert alone.modalities == {"text", modality} and alone.space == bind.space
+    a, b = (getattr(encoder, modality)(*MEDIA[modality]()) for encoder in (alone, bind))
+    for x, y in ((a.pooled, b.pooled), (a.tokens, b.tokens), (a.dense, b.dense)):
+        torch.testing.assert_close(x, y, atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("modality", MEDIA)
+def test_gradients_match_finite_differences(bind, modality):
+    """In float64, along random directions, for the pooled and the dense embeddings."""
+    media, *rest = MEDIA[modality]()
+    tower = bind.towers[modality]
+    # pixels reach both ends of the range where a resize overshoots nothing: well inside, so that no kink is near
+    media = media.double().requires_grad_()
+    rng = torch.Generator().manual_seed(3)
+    try:
+        tower.double()
+
+        def value(x):
+            found = getattr(bind, modality)(x, *rest)
+            return (found.pooled.double() @ weights).sum() + (found.dense.double() @ weights).mean()
+
+        weights = torch.randn(DIMENSION, generator=rng, dtype=torch.float64)
+        gradient = torch.autograd.grad(value(media), media)[0]
+        for _ in range(3):
+            way = torch.randn(media.shape, generator=rng, dtype=torch.float64)
+            with torch.no_grad():
+                step = 2e-4
+                measured = (value(media + step * way) - value(media - step * way)) / (2 * step)
+            assert abs(float((gradient * way).sum() / measured) - 1) < 0.02
+    finally:
+        tower.float()
+
+
+@pytest.mark.parametrize("modality", MEDIA)
+def test_a_step_keeps_the_apple_silicon_contract(bind, modality):
+    media, *rest = MEDIA[modality]()
+    media.requires_grad_()
+    with apple_silicon():
+        found = getattr(bind, modality)(media, *rest)
+        (found.pooled.sum() + found.dense.mean() + found.tokens.mean()).backward()
+    assert media.grad.abs().sum() > 0
+
+
+def test_text_keeps_the_apple_silicon_contract(bind):
+    with apple_silicon(), torch.no_grad():
+        bind.text(["fire", "the ocean"])
+
+
+@settings(max_examples=20)
+@given(st.lists(st.text("firetocan !,", min_size=1).filter(str.strip), min_size=1, max_size=5))
+def test_a_batch_of_text_is_its_members(bind, texts):
+    together = bind.text(texts).pooled
+    for row, text in zip(together, texts):
+        torch.testing.assert_close(row, bind.text([text]).pooled[0], atol=2e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("modality", MEDIA)
+def test_a_batch_of_media_is_its_members(bind, modality):
+    media, *rest = MEDIA[modality]()
+    together = getattr(bind, modality)(media, *rest)
+    for i in range(2):
+        alone = getattr(bind, modality)(media[i : i + 1], *rest)
+        torch.testing.assert_close(together.pooled[i : i + 1], alone.pooled, atol=2e-6, rtol=1e-5)
+        torch.testing.assert_close(together.dense[i : i + 1], alone.dense, atol=1e-5, rtol=1e-4)
+
+
+def test_stereo_is_mixed_down_and_both_channels_have_a_gradient(bind):
+    wave = MEDIA["audio"]()[0].repeat(1, 2, 1).requires_grad_()
+    found = bind.audio(wave, 16000)
+    torch.testing.assert_close(found.pooled, bind.audio(wave[:, :1], 16000).pooled, atol=2e-6, rtol=1e-5)
+    gradient = torch.autograd.grad(found.pooled[:, 0].sum(), wave)[0]
+    assert (gradient.abs().sum(-1) > 0).all()
+
+
+def test_an_end_written_out_ends_the_text_and_nothing_is_refused(bind):
+    torch.testing.assert_close(bind.text(["fire<|endoftext|>ocean"]).pooled, bind.text(["fire"]).pooled)
+    with pytest.raises(UnreadableText, match="text '  ' has no word"):
+        bind.text(["  "])
+    with pytest.raises(ValueError, match="give a list"):
+        bind.text("fire")
+
+
+def test_long_texts_are_cut_at_the_context(bind):
+    words = "a b c " * 60
+    torch.testing.assert_close(bind.text([words]).pooled, bind.text([words + "ocean"]).pooled)
+
+
+def test_a_dropped_tower_says_how_to_get_it_back(file):
+    bind = load(file)
+    fire = Concept.from_text("fire", bind)
+    nearest = bind.space.nearest(fire.vector, 1)
+    bind.drop("text")
+    assert bind.modalities == {"image", "audio", "video"}
+    # what was embedded stays: the vocabulary is in the file
+    assert bind.space.nearest(fire.vector, 1) == nearest == [("fire", pytest.approx(1, abs=0.02))]
+    with pytest.raises(ValueError, match="no text tower .it has: audio, image, video.*LanguageBind_Image"):
+        bind.text(["fire"])
+    with pytest.raises(ValueError, match="no text tower"):
+        bind.drop("text")
+
+
+def test_the_vocabulary_in_the_file_is_the_text_towers(bind, file):
+    assert bind.space.vocabulary.words == ("fire", "ocean", "the ocean", "a b c") or list(bind.space.vocabulary.words)[0] == "fire"
+    torch.testing.assert_close(bind.space.vocabulary.embeddings, bind.text(["fire", "ocean", "the ocean", "a b c"]).pooled, atol=5e-3, rtol=0)
+
+
+def test_half_the_file_in_half_precision_is_the_same_space(folders, tmp_path, bind, file):
+    out = tmp_path / "half.safetensors"
+    made = convert(folders, out)
+    half = load(out)
+    assert half.space == bind.space and made.space == bind.space.id and made.reads
+    assert out.stat().st_size < 0.6 * file.stat().st_size
+    for modality, media in MEDIA.items():
+        a, b = (getattr(encoder, modality)(*media()).pooled for encoder in (half, bind))
+        assert (a * b).sum(-1).min() > 0.99
+    assert load(out, dtype=torch.bfloat16).towers["image"].visual_projection.weight.dtype == torch.bfloat16
+    assert sum(made.parameters.values()) == sum(p.numel() for p in half.parameters())
+
+
+def test_media_towers_can_change_within_a_space_and_another_language_is_another(folders, tmp_path, bind):
+    fewer = tmp_path / "fewer.safetensors"
+    convert(folders[:1], fewer)
+    assert load(fewer).space == bind.space and load(fewer).modalities == {"text", "image"}
+    other = folder(tmp_path / "other", "image", language=2)
+    assert load(other).space != bind.space
+
+
+def test_towers_of_two_languages_do_not_go_into_one_file(folders, tmp_path):
+    other = folder(tmp_path / "other", "audio", language=2)
+    out = tmp_path / "out.safetensors"
+    with pytest.raises(WeightsError, match="different text towers .*--text"):
+        convert([folders[0], other], out)
+    assert not out.exists() and list(tmp_path.glob(".*")) == []
+    convert([folders[0], other], out, text=folders[0])
+    assert load(out).space == load(folders[0]).space
+
+
+def test_what_cannot_go_together_is_refused(folders, tmp_path):
+    out = tmp_path / "out.safetensors"
+    wide = folder(tmp_path / "wide", "audio", dimension=64)
+    for sources, more, said in (
+        ([folders[0], folders[0]], {}, "both hold the image tower"),
+        ([folders[0], wide], {"text": folders[0]}, "64 dimensions and the text of .* into 32"),
+        ([tmp_path / "none"], {}, "no such file or folder"),
+    ):
+        with pytest.raises(WeightsError, match=said):
+            convert(sources, out, **more)
+    with pytest.raises(ValueError, match="has to end in .safetensors"):
+        convert(folders, tmp_path / "out.bin")
+    with pytest.raises(ValueError, match="no CLIP vocabulary"):
+        convert(folders, out, tokenizer=tmp_path)
+    poisoned = folder(tmp_path / "poisoned", "image")
+    tensors = published("image")
+    tensors["vision_model.post_layernorm.weight"][3] = torch.nan
+    save_file(tensors, poisoned / "model.safetensors")
+    with pytest.raises(WeightsError, match="poisoned is damaged: tensor 'vision_model.post_layernorm.weight' contains NaN"):
+        convert([poisoned], out)
+    mute = tmp_path / "mute"
+    mute.mkdir()
+    save_file({k: v for k, v in published("image").items() if not k.startswith("text")}, mute / "model.safetensors")
+    with pytest.raises(WeightsError, match="no text tower"):
+        convert([mute], out)
+    assert not out.exists()
+
+
+def test_a_file_without_a_tokenizer_takes_the_hosts(folders, tmp_path):
+    bare = folder(tmp_path / "bare", "image", tokenizer=False)
+    out = tmp_path / "out" / "bare.safetensors"
+    out.parent.mkdir()
+    assert not convert([bare], out).reads
+    with pytest.raises(ValueError, match="comes without CLIP's vocabulary"):
+        load(out)
+    host = tmp_path / "host"
+    host.mkdir()
+    (host / "merges.txt").write_text(MERGES)
+    read = load(out, tokenizer=host)
+    torch.testing.assert_close(read.text(["fire"]).pooled, load(folders[0]).text(["fire"]).pooled, atol=0.02, rtol=0)
+    assert read.space.nearest(read.text(["fire"]).pooled[0], 1)[0][0] == "fire"
+
+
+def test_a_tokenizer_of_another_size_is_refused(folders, tmp_path):
+    odd = folder(tmp_path / "odd", "image", tokenizer=False)
+    (odd / "merges.txt").write_text(MERGES.rsplit("\n", 1)[0])
+    with pytest.raises(ValueError):
+        load(odd)
+
+
+def test_a_damaged_file_is_named(file, tmp_path):
+    cut = tmp_path / "cut.safetensors"
+    cut.write_bytes(file.read_bytes()[:5000])
+    with pytest.raises(WeightsError, match="cut.safetensors cannot be read"):
+        load(cut)
+
+
+def test_the_temperature_never_reaches_an_embedding(tmp_path):
+    tensors = published("image")
+    tensors["logit_scale"] = torch.tensor(4.6)
+    hot = folder(tmp_path / "hot", "image")
+    save_file(tensors, hot / "model.safetensors")
+    pooled = load(hot).image(*MEDIA["image"]()).pooled
+    torch.testing.assert_close(pooled.norm(dim=-1), torch.ones(2))
+
+
+def test_the_tokenizer_survives_conversion(bind):
+    assert bind.tokenizer.merges == ClipTokenizer(MERGES).merges
