@@ -10,7 +10,6 @@ Amplitude rule: the transform is divided by half the window's sum, so a full-sca
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import lru_cache
 from math import gcd
 
@@ -18,6 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from .constants import constant
 
 RATE = 16000
 N_FFT = 1024
@@ -34,21 +35,6 @@ _EDGE = (N_FFT - HOP) // 2
 _OVERLAP = N_FFT // HOP
 _HALF_TAPS = 10
 _KAISER_BETA = 5.0
-
-
-def _constant(like: Tensor, make: Callable[..., np.ndarray], *arguments: int) -> Tensor:
-    return _resident(make, arguments, like.dtype, like.device)
-
-
-@lru_cache(maxsize=64)
-def _resident(make: Callable[..., np.ndarray], arguments: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-    # numpy casts, so that no float64 tensor ever exists; a constant made under inference mode could not serve a
-    # later backward pass, so inference mode is left while it is made.
-    array = make(*arguments)
-    if dtype != torch.float64:
-        array = array.astype(np.float32)
-    with torch.inference_mode(False):
-        return torch.from_numpy(array).to(device=device, dtype=dtype)
 
 
 @lru_cache(maxsize=1)
@@ -107,7 +93,7 @@ def stft(wave: Tensor) -> tuple[Tensor, Tensor]:
     count = _checked_length(wave) // HOP
     hops = F.pad(wave, (_EDGE, _EDGE)).unflatten(-1, (-1, HOP))
     frames = torch.cat([hops[..., i : i + count, :] for i in range(_OVERLAP)], dim=-1)
-    spectrum = (frames @ _constant(wave, _analysis)).transpose(-1, -2)
+    spectrum = (frames @ constant(wave, _analysis)).transpose(-1, -2)
     return spectrum[..., :BINS, :], spectrum[..., BINS:, :]
 
 
@@ -116,12 +102,12 @@ def istft(real: Tensor, imag: Tensor) -> Tensor:
 
     Exact for a transform that some wave has (Griffin and Lim 1984, equation 6).
     """
-    frames = torch.cat([real, imag], dim=-2).transpose(-1, -2) @ _constant(real, _synthesis)
+    frames = torch.cat([real, imag], dim=-2).transpose(-1, -2) @ constant(real, _synthesis)
     count = frames.shape[-2]
     hops = frames.unflatten(-1, (_OVERLAP, HOP))
     padded = sum(F.pad(hops[..., i, :], (0, 0, i, _OVERLAP - 1 - i)) for i in range(_OVERLAP))
     wave = padded.flatten(-2)[..., _EDGE : _EDGE + count * HOP]
-    return wave / _constant(wave, _window_power, count)
+    return wave / constant(wave, _window_power, count)
 
 
 @lru_cache(maxsize=8)
@@ -138,7 +124,7 @@ def log_mel(wave: Tensor) -> Tensor:
     Silence gives log(FLOOR) everywhere, with a zero gradient.
     """
     real, imag = stft(wave)
-    return (_constant(wave, mel_filters) @ (real.square() + imag.square()) + FLOOR).log()
+    return (constant(wave, mel_filters) @ (real.square() + imag.square()) + FLOOR).log()
 
 
 def magnitude(log_mels: Tensor, updates: int = 12) -> Tensor:
@@ -148,7 +134,7 @@ def magnitude(log_mels: Tensor, updates: int = 12) -> Tensor:
     mel range stay at zero.
     """
     mels = log_mels.exp()
-    filters, gram = _constant(mels, mel_filters), _constant(mels, _mel_gram)
+    filters, gram = constant(mels, mel_filters), constant(mels, _mel_gram)
     target = filters.T @ mels
     power = target / filters.sum(0, keepdim=True).T.clamp_min(1e-3)
     for _ in range(updates):
@@ -204,21 +190,28 @@ def _polyphase(up: int, down: int) -> np.ndarray:
     return kernels[:, None]
 
 
+def ratio(source: int, target: int) -> tuple[int, int]:
+    """`target` over `source` Hz in lowest terms: samples out (up) for samples in (down).
+
+    Raises ValueError for a rate that is not a positive whole number.
+    """
+    for name, rate in (("source", source), ("target", target)):
+        if rate != int(rate) or rate <= 0:
+            raise ValueError(f"{name} rate is {rate}; wanted a positive whole number of Hz")
+    common = gcd(int(source), int(target))
+    return int(target) // common, int(source) // common
+
+
 def resample(wave: Tensor, source: int, target: int) -> Tensor:
     """wave [..., T] at `source` Hz as [..., ceil(T * target / source)] at `target` Hz; differentiable.
 
     A windowed sinc (Kaiser, beta 5, ten zero crossings a side), applied one output phase at a time.
     Raises ValueError for a rate that is not a positive whole number.
     """
-    for name, rate in (("source", source), ("target", target)):
-        if rate != int(rate) or rate <= 0:
-            raise ValueError(f"{name} rate is {rate}; wanted a positive whole number of Hz")
-    source, target = int(source), int(target)
-    if source == target:
+    up, down = ratio(source, target)
+    if up == down:
         return wave
-    common = gcd(source, target)
-    up, down = target // common, source // common
-    kernels = _constant(wave, _polyphase, up, down)
+    kernels = constant(wave, _polyphase, up, down)
     before = _reach(up, down) // up
     length = -(-wave.shape[-1] * up // down)
     blocks = -(-length // up)

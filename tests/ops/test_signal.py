@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings, strategies as st
 from torch.nn import functional as F
 
-from concept_algebra.ops import signal
+from concept_algebra.ops import constants, signal
 
 
 def noise(*shape, seed=0, dtype=torch.float64):
@@ -172,7 +172,7 @@ def test_resample_gradient_and_bad_rates():
 
 
 def test_constants_made_in_inference_mode_serve_a_backward_pass():
-    signal._resident.cache_clear()
+    constants._resident.cache_clear()
     with torch.inference_mode():
         signal.log_mel(torch.zeros(signal.HOP * 4))
     wave = noise(signal.HOP * 4, dtype=torch.float32).requires_grad_()

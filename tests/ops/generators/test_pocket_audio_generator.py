@@ -8,7 +8,7 @@ import pytest
 import torch
 from contracts.mps import apple_silicon
 
-from concept_algebra.ops import signal
+from concept_algebra.ops import constants, signal
 from concept_algebra.ops.encoders.pocket import load as load_encoder
 from concept_algebra.ops.encoders.pocket_audio import PocketAudio, normalise
 from concept_algebra.ops.generators.pocket_audio import LATENT, PocketAudioGenerator, autoencoder, prior
@@ -81,7 +81,7 @@ def test_decode_gradient_with_the_phase_held_is_the_finite_difference(fresh):
 
 
 def test_an_optimisation_step_keeps_the_apple_silicon_contract(fresh):
-    signal._resident.cache_clear()  # constants are made inside, where a float64 would be caught
+    constants._resident.cache_clear()  # constants are made inside, where a float64 would be caught
     tower = PocketAudio().eval()
     with apple_silicon():
         z = fresh.start(1, 0).requires_grad_()
