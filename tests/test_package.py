@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-CORE = ("__init__.py", "cli.py", "nodes/", "ops/", "benchmarks/")
+CORE = ("__init__.py", "cli.py", "commands/", "nodes/", "ops/", "benchmarks/")
 HOST = {"comfy", "comfy_api", "comfy_execution", "folder_paths", "server"}
 UNWANTED = {
     "aiohttp", "cryptography", "ctypes", "ftplib", "http", "httpx", "marshal", "multiprocessing", "pickle", "requests",
