@@ -7,7 +7,7 @@ from comfy_api.latest import io
 from ..ops.expression import ExpressionError, parse
 from ..ops.written import lines_of
 from . import host
-from .algebra import evaluated, files_mark
+from .algebra import evaluated, files_mark, noted
 from .sockets import FILES, ConceptSocket, EncoderSocket, HostedEncoder
 
 DEFAULT = "fire + water\nsunset + ocean\ndog - 0.3*fur"
@@ -73,7 +73,7 @@ class ConceptList(io.ComfyNode):
     @host.plain
     def execute(cls, targets: str, encoder: HostedEncoder) -> io.NodeOutput:
         lines = targets_of(targets)
-        return io.NodeOutput([evaluated(line, encoder, {}) for line in lines], lines)
+        return io.NodeOutput(list(noted(*(evaluated(line, encoder, {}) for line in lines))), lines)
 
 
 class TargetFromList(io.ComfyNode):
@@ -116,4 +116,4 @@ class TargetFromList(io.ComfyNode):
     def execute(cls, targets: str, index: int, encoder: HostedEncoder) -> io.NodeOutput:
         lines = targets_of(targets)
         line = lines[index % len(lines)]
-        return io.NodeOutput(evaluated(line, encoder, {}), line, len(lines))
+        return io.NodeOutput(*noted(evaluated(line, encoder, {})), line, len(lines))
