@@ -7,8 +7,11 @@ import importlib
 import json
 import pkgutil
 import sys
+import warnings
 from collections.abc import Sequence
 from contextlib import contextmanager
+
+from .commands import calibrate
 
 MODALITIES = ("text", "image", "audio", "video")
 BAD_INPUT, INTERRUPTED = 2, 130
@@ -17,15 +20,22 @@ BAD_INPUT, INTERRUPTED = 2, 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code: 0, 2 for bad input, a full disk or broken numbers, 130 for Ctrl-C."""
     options = _parser().parse_args(arguments)
-    try:
-        options.run(options)
-    except KeyboardInterrupt:
-        print("concept-algebra: interrupted, nothing half-written", file=sys.stderr)
-        return INTERRUPTED
-    except (ValueError, OSError, ArithmeticError, ModuleNotFoundError) as error:
-        print(f"concept-algebra: {' '.join(str(error).split())}", file=sys.stderr)
-        return BAD_INPUT
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_: _say(message)
+        try:
+            options.run(options)
+        except KeyboardInterrupt:
+            _say("interrupted, nothing half-written")
+            return INTERRUPTED
+        except (ValueError, OSError, ArithmeticError, ModuleNotFoundError) as error:
+            _say(error)
+            return BAD_INPUT
     return 0
+
+
+def _say(message: object) -> None:
+    """One line on stderr."""
+    print(f"concept-algebra: {' '.join(str(message).split())}", file=sys.stderr)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -49,6 +59,8 @@ def _parser() -> argparse.ArgumentParser:
     shown.add_argument("--quick", action="store_true", help="a first look within a minute")
     shown.add_argument("--device", metavar="NAME", help="cuda, mps or cpu (default: the first of them that is there)")
     shown.set_defaults(run=_showcase)
+
+    calibrate.add(commands, MODALITIES)
 
     bench = commands.add_parser("bench", help="measure; the last line is one JSON object with the figures")
     bench.add_argument("name", metavar="NAME", help="a module of benchmarks/")
@@ -98,7 +110,7 @@ def _showcase(options: argparse.Namespace) -> None:
 
     device = pick_device(options.device)
     if device.type != "cpu" and (agreement := gradient_self_test(device)) < GRADIENTS_AGREE:
-        print(f"concept-algebra: gradients on {device} differ from the CPU's (agreement {agreement:.3f}): using the CPU", file=sys.stderr)
+        _say(f"gradients on {device} differ from the CPU's (agreement {agreement:.3f}): using the CPU")
         device = pick_device("cpu")
     wanted = [name for name in MODALITIES if not options.modality or any(name in names for names in options.modality)]
     _writable(options.out)

@@ -7,13 +7,14 @@ from . import host
 
 class ConceptAlgebra(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        from . import algebra, encode, files, lists, load, read, render
+        from . import algebra, calibrate, encode, files, lists, load, read, render
 
         # here and not in on_load, which ComfyUI 0.8 does not call first
         host.register_folders()
         return [
             load.LoadConceptEncoder,
             load.LoadGenerator,
+            calibrate.CalibrateEncoder,
             encode.EncodeText,
             encode.EncodeImage,
             encode.EncodeAudio,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from comfy_api.latest import io
 
-from ..ops.concept import Concept
+from ..ops.concept import Concept, off_centre
 from ..ops.expression import ExpressionError, Media, Name, evaluate, leaves, parse
 from . import host
 from .sockets import ALGEBRA, ConceptSocket, EncoderSocket, HostedEncoder
@@ -17,6 +17,12 @@ RESULT = ConceptSocket.Output(display_name="concept", tooltip="The result: a con
 
 def weight_input(name: str, tooltip: str, default: float = 1.0) -> io.Float.Input:
     return io.Float.Input(name, default=default, min=-10.0, max=10.0, step=0.05, tooltip=tooltip)
+
+
+def noted(*concepts: Concept) -> tuple[Concept, ...]:
+    """The concepts themselves; the node that made them says so when one mixes modalities that its space cannot centre."""
+    host.note(next(filter(None, (off_centre(concept.space, concept.modalities) for concept in concepts)), ""))
+    return concepts
 
 
 class ConceptAdd(io.ComfyNode):
@@ -39,7 +45,7 @@ class ConceptAdd(io.ComfyNode):
     @classmethod
     @host.plain
     def execute(cls, weight_a: float, weight_b: float, a: Concept, b: Concept) -> io.NodeOutput:
-        return io.NodeOutput(weight_a * a + weight_b * b)
+        return io.NodeOutput(*noted(weight_a * a + weight_b * b))
 
 
 class ConceptSub(io.ComfyNode):
@@ -61,7 +67,7 @@ class ConceptSub(io.ComfyNode):
     @classmethod
     @host.plain
     def execute(cls, weight: float, a: Concept, b: Concept) -> io.NodeOutput:
-        return io.NodeOutput(a - weight * b)
+        return io.NodeOutput(*noted(a - weight * b))
 
 
 class ConceptSlerp(io.ComfyNode):
@@ -83,7 +89,7 @@ class ConceptSlerp(io.ComfyNode):
     @classmethod
     @host.plain
     def execute(cls, t: float, a: Concept, b: Concept) -> io.NodeOutput:
-        return io.NodeOutput(Concept.slerp(a, b, t))
+        return io.NodeOutput(*noted(Concept.slerp(a, b, t)))
 
 
 class ConceptScale(io.ComfyNode):
@@ -150,7 +156,7 @@ class ConceptExpression(io.ComfyNode):
         named = [leaf.text for leaf in leaves(parse(expression, OPERANDS)) if isinstance(leaf, Name)]
         if missing := [name for name in named if name not in connected]:
             raise ValueError(f"the expression names {missing[0]}, and nothing is connected to that socket; for the word itself write it in quotes")
-        return io.NodeOutput(evaluated(expression, encoder, connected))
+        return io.NodeOutput(*noted(evaluated(expression, encoder, connected)))
 
 
 def evaluated(expression: str, hosted: HostedEncoder, operands: dict[str, Concept]) -> Concept:

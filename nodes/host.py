@@ -106,6 +106,22 @@ class Progress:
         server.send_sync("concept_algebra.step", {"node": self.node_id, **detail}, server.client_id)
 
 
+_noted: set[str] = set()
+
+
+def note(text: str) -> None:
+    """A line on the node that runs, which stays there; "" takes away what an earlier run of that node has left."""
+    from comfy_execution.utils import get_executing_context
+    from server import PromptServer
+
+    running = get_executing_context()
+    # over a list a node runs once an item: the others leave standing what the first has said
+    if text or (running.node_id in _noted and not running.list_index):
+        # the page takes an empty text for none, and would leave the old one
+        PromptServer.instance.send_progress_text(text or " ", running.node_id)
+        (_noted.add if text else _noted.discard)(running.node_id)
+
+
 @contextmanager
 def explained(rescue: Callable[[], Tensor | None]) -> Iterator[None]:
     """Turn a failure that a person can do something about into one that says what, keeping the best latent so far.
@@ -205,6 +221,24 @@ def file_mark(path: str) -> str:
             return hashlib.sha256(file.read()).hexdigest()
     except OSError:
         return "missing"
+
+
+def media_folder(name: str) -> str:
+    """A folder in ComfyUI's input folder. ValueError for none, for one outside and for one that is not there."""
+    root = os.path.abspath(input_folder())
+    path = os.path.normpath(os.path.join(root, name.strip()))
+    if not name.strip() or os.path.commonprefix([path + os.sep, root + os.sep]) != root + os.sep:
+        raise ValueError(f"'{name.strip()}' is not a folder in ComfyUI's input folder; put the media into one there and write its name")
+    if not os.path.isdir(path):
+        raise ValueError(f"there is no folder '{name.strip()}' in ComfyUI's input folder, {root}")
+    return path
+
+
+def folder_mark(path: str) -> str:
+    """Changes when a file in the folder, or in one inside it, comes, goes or is written."""
+    files = (os.path.join(parent, name) for parent, _, names in os.walk(path) for name in names)
+    states = ((file, os.stat(file)) for file in sorted(files) if os.path.exists(file))
+    return hashlib.sha256("\n".join(f"{file} {s.st_size} {s.st_mtime_ns}" for file, s in states).encode()).hexdigest()
 
 
 def audio_rate(rate: int) -> int:

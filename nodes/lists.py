@@ -5,17 +5,17 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..ops.expression import ExpressionError, parse
+from ..ops.written import lines_of
 from . import host
-from .algebra import evaluated, files_mark
+from .algebra import evaluated, files_mark, noted
 from .sockets import FILES, ConceptSocket, EncoderSocket, HostedEncoder
 
 DEFAULT = "fire + water\nsunset + ocean\ndog - 0.3*fur"
 
 
-def lines_of(text: str) -> list[str]:
-    """The expressions of a text, one a line; empty lines and lines that start with # are left out. ValueError for none."""
-    lines = [line.strip() for line in text.splitlines()]
-    lines = [line for line in lines if line and not line.startswith("#")]
+def targets_of(text: str) -> list[str]:
+    """The expressions of a text, as `lines_of`. ValueError for none."""
+    lines = lines_of(text)
     if not lines:
         raise ValueError("the list is empty: write one expression a line, such as fire + water")
     return lines
@@ -27,7 +27,7 @@ def checked(text: str | None) -> bool | str:
         return True
     faults = []
     try:
-        for number, line in enumerate(lines_of(text), 1):
+        for number, line in enumerate(targets_of(text), 1):
             try:
                 parse(line)
             except ExpressionError as error:
@@ -72,8 +72,8 @@ class ConceptList(io.ComfyNode):
     @classmethod
     @host.plain
     def execute(cls, targets: str, encoder: HostedEncoder) -> io.NodeOutput:
-        lines = lines_of(targets)
-        return io.NodeOutput([evaluated(line, encoder, {}) for line in lines], lines)
+        lines = targets_of(targets)
+        return io.NodeOutput(list(noted(*(evaluated(line, encoder, {}) for line in lines))), lines)
 
 
 class TargetFromList(io.ComfyNode):
@@ -114,6 +114,6 @@ class TargetFromList(io.ComfyNode):
     @classmethod
     @host.plain
     def execute(cls, targets: str, index: int, encoder: HostedEncoder) -> io.NodeOutput:
-        lines = lines_of(targets)
+        lines = targets_of(targets)
         line = lines[index % len(lines)]
-        return io.NodeOutput(evaluated(line, encoder, {}), line, len(lines))
+        return io.NodeOutput(*noted(evaluated(line, encoder, {})), line, len(lines))

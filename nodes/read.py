@@ -42,6 +42,8 @@ class ConceptReadout(io.ComfyNode):
         found = readout(concept, encoder.encoder.space, words)
         said = compose(concept, encoder.encoder)
         lines = [str(concept), f"{said.score:.2f}  {said.phrase}  (composed)", *(f"{cosine:.2f}  {word}" for word, cosine in found)]
+        if concept.uncentred:
+            lines.append(f"off centre: {', '.join(sorted(concept.uncentred))} (Calibrate Encoder measures it)")
         return io.NodeOutput(spoken(found), said.phrase, ui=ui.PreviewText("\n".join(lines)))
 
 

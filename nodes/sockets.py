@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from comfy_api.latest import io
 
@@ -26,10 +27,11 @@ ALGEBRA, MEDIA, RENDERING, READING, FILES = (
 
 @dataclass(frozen=True)
 class HostedEncoder:
-    """CONCEPT_ENCODER: an encoder in ComfyUI's memory management."""
+    """CONCEPT_ENCODER: an encoder in ComfyUI's memory management, and the file it is from; None for the pocket."""
 
     encoder: Encoder
     resident: Resident = field(repr=False)
+    path: Path | None = None
 
 
 @dataclass(frozen=True)

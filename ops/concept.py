@@ -6,7 +6,9 @@ import hashlib
 import json
 import numbers
 import os
+import warnings
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,7 +17,7 @@ from torch import Tensor
 from . import algebra, written
 from .atomic import write_bytes
 from .media import SILENCE, read_audio, read_image, read_video
-from .space import MODALITIES, Modality, Space, SpaceMismatch, finite
+from .space import MODALITIES, Modality, Space, SpaceMismatch, UncalibratedSpace, finite
 from .written import Written
 
 if TYPE_CHECKING:
@@ -169,6 +171,11 @@ class Concept:
         """The modalities of its operands."""
         return frozenset(operand.modality for operand in self.operands)
 
+    @property
+    def uncentred(self) -> frozenset[Modality]:
+        """The modalities of its operands whose mean the space does not know: they entered as they are, off centre."""
+        return self.modalities.difference(self.space.means)
+
     def embedding(self, modality: Modality) -> Tensor:
         """The unit embedding [D] a medium of `modality` has when it lies in this concept's direction."""
         return self.space.place(self.direction, modality)
@@ -297,7 +304,29 @@ class Concept:
         operands = _weighted(self.operands, mine)
         for leaf in _weighted(other.operands, theirs):
             operands = _merged(operands, leaf)
+        if problem := off_centre(self.space, self.modalities | other.modalities):
+            _say_once(problem)
         return Concept(vector, self.space, operands, expression)
+
+
+def off_centre(space: Space, modalities: frozenset[Modality]) -> str:
+    """What is wrong with combining concepts of these modalities, and the way out; "" when all of them can be centred, or
+    there is but one, whose offset a difference cancels."""
+    lacking = sorted(modalities.difference(space.means))
+    if len(modalities) < 2 or not lacking:
+        return ""
+    source = "vocabulary" if lacking == ["text"] else "FOLDER-OF-MEDIA" if "text" not in lacking else "FOLDER-OF-MEDIA vocabulary"
+    return (
+        f"{' and '.join(sorted(modalities))} are combined, but the space '{space.id}' does not know where its {' and '.join(lacking)} "
+        f"embeddings are centred, so their common offset is in the result; measure it with "
+        f"'concept-algebra calibrate ENCODER {source}' or, in ComfyUI, with Calibrate Encoder"
+    )
+
+
+@lru_cache(maxsize=None)
+def _say_once(problem: str) -> None:
+    # remembered here and not by the warning filter, which would forget whenever a host resets it
+    warnings.warn(problem, UncalibratedSpace, stacklevel=4)
 
 
 def _weighted(operands: tuple[Operand, ...], weight: float) -> tuple[Operand, ...]:

@@ -17,13 +17,21 @@ import torch
 from torch import Tensor
 
 from .atomic import write_bytes
-from .space import finite
+from .space import Modality, finite
 
 PICTURE_SIDE = 4096
 AUDIO_SECONDS = 30.0
 VIDEO_SECONDS, VIDEO_SIDE, VIDEO_FPS = 10.0, 384, 16
 SILENCE = 1e-4
 """Peak amplitude (-80 dBFS) up to which a sound counts as silent."""
+
+
+SUFFIXES: dict[Modality, frozenset[str]] = {
+    "image": frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".tif", ".tiff", ".bmp"}),
+    "audio": frozenset({".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".aif", ".aiff"}),
+    "video": frozenset({".mp4", ".mov", ".m4v", ".webm", ".mkv", ".avi", ".mpg", ".mpeg", ".ogv"}),
+}
+"""How files that `read_image`, `read_audio` and `read_video` take are usually called. A .gif counts as a picture."""
 
 
 class MediaError(ValueError):

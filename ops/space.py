@@ -4,25 +4,34 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+if TYPE_CHECKING:
+    from .calibration import Calibration
+
 Modality = Literal["text", "image", "audio", "video"]
 MODALITIES: tuple[Modality, ...] = get_args(Modality)
+CALIBRATED = "+"
+"""In a space's id, what stands between the encoder's part and the fingerprint of a calibration."""
 
 
 class SpaceMismatch(ValueError):
     """Two things of different embedding spaces were brought together."""
 
     def __init__(self, left: str, right: str):
-        super().__init__(
-            f"concepts of different spaces do not mix: '{left}' and '{right}'; encode both with one encoder"
-        )
+        anew = left.partition(CALIBRATED)[0] == right.partition(CALIBRATED)[0]
+        advice = "the encoder was calibrated between them: encode both again" if anew else "encode both with one encoder"
+        super().__init__(f"concepts of different spaces do not mix: '{left}' and '{right}'; {advice}")
+
+
+class UncalibratedSpace(UserWarning):
+    """Concepts of several modalities were combined, and the space does not know where one of them is centred."""
 
 
 class Vocabulary:
@@ -55,7 +64,8 @@ class Vocabulary:
 class Space:
     """An encoder's joint space. Two spaces are equal when their ids are.
 
-    id: encoder name and weights fingerprint, for example `pocket-1f2e3d4c5b6a`.
+    id: encoder name and weights fingerprint, for example `pocket-1f2e3d4c5b6a`; once `calibrated`, with a fingerprint of
+        the means and radii behind a plus sign.
     dimension: D.
     means: per modality, the mean [D] of its unit embeddings; an absent one counts as zero.
     radii: per modality, the mean length of its embeddings after that mean is taken away; an absent one counts as 1.
@@ -127,6 +137,25 @@ class Space:
         """[V, D] unit centred directions of the vocabulary."""
         with torch.inference_mode(False), torch.no_grad():
             return normalize(self.centre(self.vocabulary.embeddings, "text"), dim=-1)
+
+    @property
+    def encoder_id(self) -> str:
+        """The id without that of a calibration: the same for every calibration of one encoder."""
+        return self.id.partition(CALIBRATED)[0]
+
+    def calibrated(self, calibration: Calibration) -> Space:
+        """This space with the means and radii of a calibration; modalities it did not measure keep theirs.
+
+        Vectors centred in two ways do not mix, so the id tells them apart: it ends with a fingerprint of all means and
+        radii, and equal numbers give equal ids. Raises SpaceMismatch for a calibration of another encoder.
+        """
+        if calibration.space != self.encoder_id:
+            raise SpaceMismatch(calibration.space, self.encoder_id)
+        means = {**self.means, **{modality: cloud.mean for modality, cloud in calibration.clouds.items()}}
+        radii = {**self.radii, **{modality: cloud.radius for modality, cloud in calibration.clouds.items()}}
+        numbers = {f"mean.{modality}": mean.float() for modality, mean in means.items()}
+        numbers |= {f"radius.{modality}": torch.tensor(radius, dtype=torch.float32) for modality, radius in radii.items()}
+        return replace(self, id=f"{self.encoder_id}{CALIBRATED}{fingerprint(numbers)[:8]}", means=means, radii=radii)
 
     def require(self, other: Space) -> None:
         """Raise SpaceMismatch unless `other` is this space."""

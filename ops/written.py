@@ -64,6 +64,12 @@ def number(value: float) -> str:
     return repr(int(value)) if value == int(value) and abs(value) < 1e15 else repr(float(value))
 
 
+def lines_of(text: str) -> list[str]:
+    """What is written one a line: stripped, without empty lines and lines that start with #."""
+    lines = (line.strip() for line in text.splitlines())
+    return [line for line in lines if line and not line.startswith("#")]
+
+
 def quoted(text: str) -> str:
     """Text in double quotes; a quote inside is doubled, and a backslash is only a backslash (Windows paths)."""
     return '"' + text.replace('"', '""') + '"'

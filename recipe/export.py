@@ -16,6 +16,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from concept_algebra.ops.atomic import write_bytes
+from concept_algebra.ops.calibration import measured
 from concept_algebra.ops.encoders import pocket_vision
 from concept_algebra.ops.encoders.pocket_audio import PocketAudio
 from concept_algebra.ops.pocket.motion import FRAMES, MOTIONS, motion
@@ -45,19 +46,13 @@ def ship(name: str, tensors: dict[str, Tensor], metadata: dict[str, str] | None 
     print(f"{name}: {len(data) / 1e6:.1f} MB, {sum(v.numel() for v in half.values()) / 1e6:.2f} M")
 
 
-def cloud(pooled: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean [D] of unit embeddings and the mean length of what is left without it."""
-    mean = pooled.mean(0)
-    return mean, (pooled - mean).norm(dim=1).mean()
-
-
 @torch.no_grad()
 def clouds(pictures: Pictures, words: list[str], data: Path) -> dict[str, Tensor]:
     """Means and radii: text over the vocabulary, pictures and clips over trained pictures on white, trained sounds."""
     image = fill(pocket_vision.tower(), read("image")[0], "image")
     rows = np.random.default_rng(0).permutation(pictures.trained)[:2048]
     pooled = torch.cat([image(pocket_vision.normalise(pictures.plain(part, 128)))[0] for part in np.array_split(rows, 32)])
-    found = {"text": cloud(language(words)), "image": cloud(pooled)}
+    found = {"text": measured([language(words)], "words"), "image": measured([pooled], "pictures")}
     if (FOLDER / "video.safetensors").exists():
         video = fill(pocket_vision.tower(FRAMES), {**read("image")[0], **read("video")[0]}, "video")
         rng = torch.Generator().manual_seed(0)
@@ -66,13 +61,15 @@ def clouds(pictures: Pictures, words: list[str], data: Path) -> dict[str, Tensor
             kinds = [MOTIONS[int(k)] for k in torch.randint(len(MOTIONS), (len(part),), generator=rng)]
             clips = motion(pictures.cut_outs(part, 128), kinds, rng).flatten(0, 1)
             pooled.append(video(pocket_vision.normalise(flatten(clips, torch.ones(len(clips), 3, 128, 128))))[0])
-        found["video"] = cloud(torch.cat(pooled))
+        found["video"] = measured(pooled, "clips")
     if (FOLDER / "audio.safetensors").exists():
         mels, _ = load_sounds(data)
         heard = fill(PocketAudio(), read("audio")[0], "audio")
         some = torch.from_numpy(mels[np.random.default_rng(0).permutation(len(mels))[:2048]]).float()
-        found["audio"] = cloud(torch.cat([heard.from_log_mels(part[:, None].expand(-1, 3, -1, -1)).pooled for part in some.split(64)]))
-    return {f"{what}.{modality}": value for modality, pair in found.items() for what, value in zip(("mean", "radius"), pair)}
+        pooled = (heard.from_log_mels(part[:, None].expand(-1, 3, -1, -1)).pooled for part in some.split(64))
+        found["audio"] = measured(pooled, "sounds")
+    means = {f"mean.{modality}": cloud.mean for modality, cloud in found.items()}
+    return means | {f"radius.{modality}": torch.tensor(cloud.radius) for modality, cloud in found.items()}
 
 
 def main() -> None:

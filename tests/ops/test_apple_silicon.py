@@ -4,10 +4,13 @@ import pytest
 import torch
 from contracts.mps import ContractBroken, apple_silicon
 
+from concept_algebra.ops.calibration import Calibration, calibrated
+from concept_algebra.ops.collection import MINIMUM, Sample, calibrate
 from concept_algebra.ops.concept import Concept
 from concept_algebra.ops.encoders import pocket as encoders
 from concept_algebra.ops.generators import pocket as generators
 from concept_algebra.ops.interpret.readout import compose, readout
+from concept_algebra.ops.media import write_mp4, write_png, write_wav
 from concept_algebra.ops.objective.alignment import alignment
 from concept_algebra.ops.objective.value import Measure, Objective
 from concept_algebra.ops.optimise import Schedule, optimise
@@ -54,3 +57,21 @@ def test_text_and_reading_in_words(pocket):
         concept = Concept.from_text("fire", pocket)
         readout(concept, pocket.space, 5)
         compose(concept, pocket)
+
+
+@pytest.mark.parametrize("modality", ["text", "image", "audio", "video"])
+def test_calibrating_and_going_back_through_the_calibrated_space(pocket, modality, tmp_path):
+    rng = torch.Generator().manual_seed(0)
+    items = tuple(f"word {i}" if modality == "text" else str(tmp_path / f"{i}") for i in range(MINIMUM))
+    for item in items if modality != "text" else ():
+        if modality == "image":
+            write_png(item, torch.rand(3, 16, 20, generator=rng))
+        elif modality == "audio":
+            write_wav(item, torch.rand(1, 2048, generator=rng) - 0.5, 8000)
+        else:
+            write_mp4(item, torch.rand(2, 3, 16, 16, generator=rng), 8.0)
+    x = torch.randn(2, 768, generator=rng).requires_grad_()
+    with apple_silicon():
+        cloud = calibrate(pocket, Sample(modality, items, "made"))
+        space = calibrated(pocket, Calibration(pocket.space.encoder_id, {modality: cloud})).space
+        space.centre(space.place(x, modality), modality).square().sum().backward()

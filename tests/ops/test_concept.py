@@ -1,4 +1,5 @@
 import json
+import warnings
 from dataclasses import FrozenInstanceError, replace
 
 import numpy as np
@@ -10,7 +11,7 @@ from safetensors.torch import save_file
 
 from concept_algebra.ops import concept as module
 from concept_algebra.ops.concept import Concept
-from concept_algebra.ops.space import SpaceMismatch
+from concept_algebra.ops.space import SpaceMismatch, UncalibratedSpace
 
 words = st.sampled_from(["fire", "water", "ice", "sad clown", "t-shirt", "42", "a + b"])
 weights = st.floats(-50, 50)
@@ -162,6 +163,65 @@ def test_shift_has_gain_only_across_modalities(encoder):
     assert torch.equal(picture.shift(delta).vector, (picture + module.CROSS_MODAL_STRENGTH * delta).vector)
     assert torch.equal(picture.shift(delta, 0.5).vector, (picture + 0.5 * delta).vector)
     assert str(picture.shift(delta)).endswith("+ 3*(purple - white)")
+
+
+@pytest.fixture
+def half_calibrated(encoder, request):
+    """The encoder in a space of this test's own that knows the mean of its words alone."""
+    import copy
+
+    other = copy.copy(encoder)
+    other.space = replace(encoder.space, id=f"half-{request.node.name}", means={"text": encoder.space.means["text"]})
+    return other
+
+
+def three(encoder):
+    rng = torch.Generator().manual_seed(0)
+    pixels, wave = torch.rand(3, 8, 8, generator=rng), torch.rand(1, 8000, generator=rng) - 0.5
+    return text("fire", encoder), Concept.from_image(pixels, encoder), Concept.from_audio(wave, encoder)
+
+
+def test_what_a_space_cannot_centre_is_said_once_for_each_set_of_modalities(half_calibrated):
+    fire, picture, sound = three(half_calibrated)
+    with pytest.warns(UncalibratedSpace) as said:
+        fire + picture
+    (warning,) = said
+    message = str(warning.message)
+    assert message.startswith("image and text are combined, but the space 'half-")
+    assert "where its image embeddings" in message and "concept-algebra calibrate ENCODER FOLDER-OF-MEDIA" in message
+    assert warning.filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        # the same modalities again, in every operation, and what needs no mean of an image
+        for mix in (fire - picture, picture + fire, Concept.lerp(fire, picture, 0.5), Concept.slerp(fire, picture, 0.5)):
+            assert mix.uncentred == {"image"}
+        assert (fire + text("ice", half_calibrated)).uncentred == frozenset()
+        assert (2 * picture - 0.5 * picture).uncentred == {"image"}
+    with pytest.warns(UncalibratedSpace, match="audio and image are combined.* its audio and image embeddings"):
+        picture + sound
+    with pytest.warns(UncalibratedSpace, match="audio and image and text are combined"):
+        sound.shift(fire + picture)
+
+
+def test_a_calibrated_space_has_nothing_to_say(encoder):
+    fire, picture, sound = three(encoder)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert (fire + picture - sound).uncentred == frozenset()
+
+
+@pytest.mark.parametrize("known, advice", [("image", "ENCODER vocabulary'"), ("audio", "ENCODER FOLDER-OF-MEDIA vocabulary'")])
+def test_the_advice_fits_what_is_lacking(encoder, known, advice):
+    space = replace(encoder.space, means={known: encoder.space.means[known]})
+    assert advice in module.off_centre(space, frozenset({"text", "image"}))
+    assert module.off_centre(space, frozenset({"text"})) == module.off_centre(encoder.space, frozenset({"text", "image"})) == ""
+
+
+def test_what_can_be_centred_is(half_calibrated, encoder):
+    fire, picture, _ = three(half_calibrated)
+    assert torch.equal(fire.vector, three(encoder)[0].vector)
+    pooled = half_calibrated.image(torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))).pooled[0]
+    assert torch.equal(picture.vector, pooled / 0.9)
 
 
 def test_embedding_lies_in_the_concepts_direction_for_any_modality(encoder):

@@ -1,7 +1,9 @@
 """A showcase folder: whole or absent, complete, repeatable, and a page that needs no network."""
 
+import copy
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -12,6 +14,7 @@ from concept_algebra.ops import showcase as module
 from concept_algebra.ops.concept import Concept
 from concept_algebra.ops.media import read_audio, read_image, read_video
 from concept_algebra.ops.showcase import built_aside, picture, showcase, slug, write_gallery
+from concept_algebra.ops.space import UncalibratedSpace
 
 GENERATORS = {"image": ToyPicture((3, 32, 32)), "audio": ToySound(), "video": ToyClip()}
 FILES = {f"{name}-{track}.{suffix}" for name, suffix in (("image", "png"), ("audio", "wav"), ("video", "mp4")) for track in ("honest", "natural")}
@@ -44,7 +47,7 @@ def test_media_can_be_read_back_and_are_what_the_generators_make(folder):
 def test_run_says_everything(folder):
     run = json.loads((folder / "run.json").read_text())
     assert run["expression"] == "fire + water" and run["seed"] == 3 and run["space"] == "small-0"
-    assert run["versions"]["torch"] == torch.__version__
+    assert run["versions"]["torch"] == torch.__version__ and run["uncentred"] == []
     assert run["text"]["phrase"] == (folder / "phrase.txt").read_text().strip()
     assert [(made["modality"], made["track"]) for made in run["renders"]] == [
         (modality, track) for modality in GENERATORS for track in ("honest", "natural")
@@ -55,6 +58,15 @@ def test_run_says_everything(folder):
         assert made["readings"][-1]["step"] == 4 and made["readings"][0]["words"]
         assert made["settings"]["schedule"]["steps"] == 5
         assert (made["track"] == "natural") == (made["settings"]["prior"] == "Flair")
+
+
+def test_run_says_what_entered_off_centre(tmp_path, encoder):
+    bare = copy.copy(encoder)
+    bare.space = replace(encoder.space, id="bare", means={"text": encoder.space.means["text"]})
+    with pytest.warns(UncalibratedSpace):
+        mixed = Concept.from_text("fire", bare) + Concept.from_image(torch.rand(3, 16, 16), bare)
+    run = json.loads((showcase(mixed, tmp_path, bare, {}, steps=1) / "run.json").read_text())
+    assert run["uncentred"] == ["image"]
 
 
 def test_tracks_start_from_one_seed_and_part_ways(folder):

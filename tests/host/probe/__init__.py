@@ -1,8 +1,10 @@
-"""Test nodes for a real server: finite differences of what Latent Optimiser differentiates, and a generator that fails."""
+"""Test nodes for a real server: finite differences of what Latent Optimiser differentiates, a generator that fails, and an
+encoder of which nothing has been measured."""
 
 import copy
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from comfy_api.latest import ComfyExtension, io
@@ -93,9 +95,29 @@ class Failing(io.ComfyNode):
         return io.NodeOutput(replace(generator, generator=broken))
 
 
+class Bare(io.ComfyNode):
+    """The encoder as a converted checkpoint has it: from a file, in a space that knows the means of `known` alone."""
+
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="ConceptAlgebraTest_Bare",
+            category="testing",
+            inputs=[io.String.Input("path"), io.String.Input("known"), io.Custom("CONCEPT_ENCODER").Input("encoder")],
+            outputs=[io.Custom("CONCEPT_ENCODER").Output()],
+        )
+
+    @classmethod
+    def execute(cls, path, known, encoder):
+        bare = copy.copy(encoder.encoder)
+        kept = {modality: mean for modality, mean in bare.space.means.items() if modality in known.split()}
+        bare.space = replace(bare.space, id="bare-0", means=kept, radii={})
+        return io.NodeOutput(replace(encoder, encoder=bare, path=Path(path)))
+
+
 class Extension(ComfyExtension):
     async def get_node_list(self):
-        return [Probe, Failing]
+        return [Probe, Failing, Bare]
 
 
 async def comfy_entrypoint():

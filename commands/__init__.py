@@ -1,0 +1,1 @@
+"""The larger subcommands of `concept-algebra`, a file each."""

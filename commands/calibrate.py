@@ -1,0 +1,73 @@
+"""`concept-algebra calibrate`: measure where an encoder's embeddings lie, and keep it beside the encoder."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..ops.collection import Watch
+
+
+def add(commands: argparse._SubParsersAction, modalities: tuple[str, ...]) -> None:
+    """Add the subcommand to a parser's."""
+    parser = commands.add_parser("calibrate", help="measure where an encoder's pictures, sounds, clips and words lie")
+    parser.add_argument("encoder", metavar="ENCODER", help="an encoder's file, or 'pocket'")
+    parser.add_argument("sources", nargs="+", metavar="SOURCE", help="a folder of media, a text file with one phrase a line, or 'vocabulary' for the encoder's own words")
+    parser.add_argument("--modality", choices=modalities, metavar="NAME", help=f"take the files as {', '.join(modalities)} (default: told from their endings)")
+    parser.add_argument("--out", metavar="FILE", help="where it is written (default: ENCODER.calibration.safetensors, which is read together with the encoder)")
+    parser.add_argument("--device", metavar="NAME", help="cuda, mps or cpu (default: the first of them that is there)")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Measure, write, and print a line for each modality and the file's path. Raises ValueError and OSError."""
+    from ..ops.calibration import Calibration, sidecar
+    from ..ops.collection import calibrate, collect
+    from ..ops.encoders import POCKET, load
+    from ..ops.runtime import pick_device
+
+    if options.encoder == POCKET and not options.out:
+        raise ValueError("the pocket encoder ships calibrated; to measure it anew name a file for the result with --out")
+    out = _writable(Path(options.out or sidecar(options.encoder)))
+    device = pick_device(options.device)
+    encoder = load(options.encoder, device)
+    samples = collect(options.sources, encoder, options.modality)
+    if out.exists():  # one that cannot be added to is refused now, not after the measuring
+        Calibration.load(out, encoder.space)
+    clouds = {}
+    for sample in samples:
+        with _bar(sample.modality, len(sample.items)) as watch:
+            cloud = clouds[sample.modality] = calibrate(encoder, sample, device, watch)
+        skipped = len(sample.items) - cloud.count
+        print(f"{sample.modality}: {cloud}" + (f", {skipped} skipped" if skipped else ""))
+    Calibration(encoder.space.encoder_id, clouds).add_to(out, encoder.space)
+    print(out)
+
+
+def _writable(out: Path) -> Path:
+    folder = out.absolute().parent
+    if out.is_dir() or not folder.is_dir():
+        raise OSError(f"--out {out}: {'a folder, expected a file' if out.is_dir() else f'there is no folder {folder}'}")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(f"--out {out}: {folder} cannot be written to")
+    return out
+
+
+@contextmanager
+def _bar(title: str, total: int) -> Iterator[Watch]:
+    """A progress bar, and above it a line for each item that was skipped."""
+    from tqdm import tqdm
+
+    def watch(done: int, total: int, problems: list[str]) -> None:
+        for problem in problems:
+            tqdm.write(f"concept-algebra: skipped: {problem}", file=sys.stderr)
+        bar.update(done - bar.n)
+
+    with tqdm(total=total, desc=title) as bar:
+        yield watch

@@ -1,0 +1,188 @@
+"""What a modality is measured on: folders of media, files of phrases; and the measuring itself."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from .calibration import ROUGH, Cloud, measured
+from .encoders.protocol import Encoder
+from .media import SUFFIXES, read_audio, read_image, read_video
+from .space import MODALITIES, Modality
+from .written import lines_of
+
+VOCABULARY = "vocabulary"
+"""As a source: the words of the encoder's own vocabulary."""
+MINIMUM = 32
+"""Media or phrases below which nothing is measured."""
+PHRASES = 256
+"""Phrases embedded at once. Media go one by one: their sizes differ."""
+ALONE = "; name one modality to measure it alone"
+CALLED: dict[Modality, str] = {"text": "phrases", "image": "pictures", "audio": "sounds", "video": "clips"}
+
+Watch = Callable[[int, int, list[str]], None]
+"""What `calibrate` tells after every batch: how many are done, of how many, and why the ones now skipped were."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What one modality is measured on.
+
+    items: phrases, or paths of files.
+    source: where they are from, for a person to read.
+    """
+
+    modality: Modality
+    items: tuple[str, ...]
+    source: str
+
+    def __post_init__(self):
+        _enough(len(self.items), self.modality, self.source)
+
+
+def collect(sources: Iterable[str | os.PathLike], encoder: Encoder, modality: Modality | None = None) -> list[Sample]:
+    """What the sources hold, a sample for each modality, in a fixed order: sources as given, a folder's files by path.
+
+    sources: folders (searched to their depths for files with the endings in `SUFFIXES`; hidden ones are left out), single
+        files, text files (.txt, one phrase a line; lines that start with # are left out), and `VOCABULARY`.
+    modality: take files as this. In folders, audio then also takes clips (their sound tracks) and video .gif files.
+
+    Raises ValueError for a source that is not there or cannot be told, for a modality that the encoder lacks, and for
+    fewer than `MINIMUM` of one.
+    """
+    found: dict[Modality, list[str]] = {}
+    origins: dict[Modality, dict[str, None]] = {}
+    seen: set[tuple[Modality, str]] = set()
+    for source in map(os.fspath, sources):
+        path = Path(source).resolve()
+        origin = source if source == VOCABULARY else path.parent.name if path.is_file() and path.suffix != ".txt" else path.name
+        for kind, item in _items(source, encoder, modality):
+            if kind != "text":
+                if (kind, real := os.path.realpath(item)) in seen:
+                    continue
+                seen.add((kind, real))
+            found.setdefault(kind, []).append(item)
+            origins.setdefault(kind, {})[origin] = None
+    kinds = sorted(found, key=MODALITIES.index)
+    for kind in kinds:
+        if kind not in encoder.modalities:
+            readable = ", ".join(name for name in MODALITIES if name in encoder.modalities)
+            raise ValueError(f"this encoder reads {readable}, not {kind}" + (ALONE if len(kinds) > 1 else ""))
+        if len(kinds) > 1:
+            _enough(len(found[kind]), kind, ", ".join(origins[kind]), advice=ALONE)
+    return [Sample(kind, tuple(found[kind]), ", ".join(origins[kind])) for kind in kinds]
+
+
+@torch.no_grad()
+def calibrate(encoder: Encoder, sample: Sample, device: torch.device | str = "cpu", watch: Watch = lambda *_: None) -> Cloud:
+    """The cloud of a sample's embeddings. The same files, encoder and device give the same numbers.
+
+    device: where the encoder is.
+    An item that cannot be read is told to `watch` and left out. Raises ValueError when fewer than `MINIMUM` remain, and
+    as `measured`.
+    """
+    skipped = 0
+
+    def batches() -> Iterator[Tensor]:
+        nonlocal skipped
+        size = PHRASES if sample.modality == "text" else 1
+        waiting = deque(sample.items[start : start + size] for start in range(0, len(sample.items), size))
+        done = 0
+        while waiting:
+            items, problems = waiting.popleft(), []
+            try:
+                pooled = _embedded(encoder, sample.modality, items, device)
+            except (ValueError, OSError) as error:
+                if len(items) > 1:  # one of them is at fault: each by itself will tell
+                    waiting.extendleft((item,) for item in reversed(items))
+                    continue
+                problems = [" ".join(str(error).split())]
+            else:
+                yield pooled
+            done, skipped = done + len(items), skipped + len(problems)
+            watch(done, len(sample.items), problems)
+        _enough(len(sample.items) - skipped, sample.modality, sample.source, skipped)
+
+    return measured(batches(), sample.source)
+
+
+def _embedded(encoder: Encoder, modality: Modality, items: Sequence[str], device: torch.device | str) -> Tensor:
+    if modality == "text":
+        return encoder.text(list(items)).pooled
+    (path,) = items
+    if modality == "image":
+        return encoder.image(read_image(path).to(device)).pooled
+    if modality == "audio":
+        wave, rate = read_audio(path)
+        return encoder.audio(wave.to(device), rate).pooled
+    frames, fps = read_video(path)
+    return encoder.video(frames.to(device), fps).pooled
+
+
+def _items(source: str, encoder: Encoder, modality: Modality | None) -> Iterator[tuple[Modality, str]]:
+    """(modality, phrase or path) of everything in one source."""
+    path = Path(source)
+    if source == VOCABULARY or (path.suffix.lower() == ".txt" and path.is_file()):
+        if modality not in (None, "text"):
+            raise ValueError(f"{source} holds text, and {CALLED[modality]} were asked for")
+        yield from (("text", phrase) for phrase in (_vocabulary(encoder) if source == VOCABULARY else _phrases(path)))
+    elif path.is_dir():
+        if modality == "text":
+            raise ValueError(f"{source} is a folder; for text name a file with one phrase a line, or '{VOCABULARY}'")
+        files = [(kind, file) for file in _files(path) if (kind := _kind(file, modality))]
+        if not files:
+            raise ValueError(f"{source} holds no {CALLED[modality] if modality else 'pictures, sounds or clips'}")
+        yield from files
+    elif not path.is_file():
+        raise ValueError(f"{source}: no such file or folder")
+    elif modality == "text":
+        yield from (("text", phrase) for phrase in _phrases(path))
+    elif kind := modality or _kind(source, None):
+        yield kind, source
+    else:
+        raise ValueError(f"{source} could be anything; say with --modality what it is")
+
+
+def _kind(file: str, modality: Modality | None) -> Modality | None:
+    """What a file is taken as, told by its ending; None for one to be left out."""
+    ending = os.path.splitext(file)[1].lower()
+    kind = next((kind for kind, endings in SUFFIXES.items() if ending in endings), None)
+    if modality is None or kind == modality:
+        return kind
+    also = SUFFIXES["video"] if modality == "audio" else {".gif"} if modality == "video" else ()
+    return modality if ending in also else None
+
+
+def _files(folder: Path) -> list[str]:
+    """Paths of all files in a folder and those in it, sorted by their parts, so that no file system's order shows."""
+    found = []
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(parent, name) for name in names if not name.startswith(".")]
+    return [str(path) for path in sorted(found, key=lambda path: path.relative_to(folder).parts)]
+
+
+def _phrases(path: Path) -> list[str]:
+    try:
+        return lines_of(path.read_text("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not a text file in UTF-8: {error.reason} at byte {error.start}") from None
+
+
+def _vocabulary(encoder: Encoder) -> tuple[str, ...]:
+    if encoder.space.vocabulary is None:
+        raise ValueError(f"the encoder '{encoder.space.id}' brings no vocabulary; name a file with one phrase a line")
+    return encoder.space.vocabulary.words
+
+
+def _enough(count: int, modality: Modality, source: str, skipped: int = 0, advice: str = "") -> None:
+    if count < MINIMUM:
+        left_out = f" ({skipped} could not be read)" if skipped else ""
+        needed = f"at least {MINIMUM} are needed, and {ROUGH} or more make a good estimate"
+        raise ValueError(f"{count} {CALLED[modality]} in {source}{left_out}: {needed}{advice}")
