@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Sequence
 from contextlib import contextmanager
 
-from .commands import calibrate
+from .commands import calibrate, check, convert
 
 MODALITIES = ("text", "image", "audio", "video")
 BAD_INPUT, INTERRUPTED = 2, 130
@@ -57,10 +57,13 @@ def _parser() -> argparse.ArgumentParser:
     shown.add_argument("--steps", type=_whole(1), metavar="N", help="optimisation steps of every render")
     shown.add_argument("--modality", action="append", type=_modalities, metavar="NAMES", help=f"of {', '.join(MODALITIES)}; comma-separated, may be repeated (default: all)")
     shown.add_argument("--quick", action="store_true", help="a first look within a minute")
+    shown.add_argument("--encoder", default="pocket", metavar="FILE", help="an encoder's file from 'concept-algebra convert' (default: the one that ships)")
     shown.add_argument("--device", metavar="NAME", help="cuda, mps or cpu (default: the first of them that is there)")
     shown.set_defaults(run=_showcase)
 
+    convert.add(commands)
     calibrate.add(commands, MODALITIES)
+    check.add(commands)
 
     bench = commands.add_parser("bench", help="measure; the last line is one JSON object with the figures")
     bench.add_argument("name", metavar="NAME", help="a module of benchmarks/")
@@ -102,7 +105,7 @@ def _modalities(text: str) -> list[str]:
 
 
 def _showcase(options: argparse.Namespace) -> None:
-    from .ops.encoders import pocket as encoders
+    from .ops import encoders
     from .ops.expression import evaluate
     from .ops.generators import pocket as generators
     from .ops.runtime import GRADIENTS_AGREE, gradient_self_test, pick_device
@@ -114,12 +117,14 @@ def _showcase(options: argparse.Namespace) -> None:
         device = pick_device("cpu")
     wanted = [name for name in MODALITIES if not options.modality or any(name in names for names in options.modality)]
     _writable(options.out)
-    encoder = encoders.load(device)
+    encoder = encoders.load(options.encoder, device)
     # Every target is read before the first is rendered: a typo in the last should not cost ten minutes.
     concepts = [evaluate(target, encoder) for target in options.targets]
     for concept in concepts:
         concept.direction
-    renderers = {name: generators.load(name, encoder) for name in wanted if name != "text"}
+    if options.modality and (lacking := [name for name in wanted if name not in encoder.modalities]):
+        raise ValueError(f"--modality {lacking[0]}: {options.encoder} embeds {', '.join(sorted(encoder.modalities))}")
+    renderers = {name: generators.load(name, encoder, device=device) for name in wanted if name in encoder.modalities - {"text"}}
     for concept in concepts:
         with _bars(str(concept)) as watch:
             folder = showcase(

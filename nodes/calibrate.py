@@ -65,7 +65,7 @@ class CalibrateEncoder(io.ComfyNode):
             skipped.extend(problems)
             progress.show(done)
 
-        device = host.load([encoder.resident])
+        device = host.load(encoder.of([modality]))
         cloud = calibrate(module, sample, device, watch)
         calibration = Calibration(module.space.encoder_id, {modality: cloud})
         where = UNWRITTEN

@@ -28,9 +28,7 @@ def name_input(example: str) -> io.String.Input:
 
 def encoded(hosted: HostedEncoder, work: Callable[[], Concept], modality: Modality, name: str = "") -> io.NodeOutput:
     """The output of an encode node; the encoder is brought onto the device first."""
-    if modality not in hosted.encoder.modalities:
-        raise ValueError(f"this encoder reads {', '.join(sorted(hosted.encoder.modalities))}, not {modality}")
-    host.load([hosted.resident])
+    host.load(hosted.of([modality]))
     concept = work()
     return io.NodeOutput(concept.called(written.media(modality, name.strip())) if name.strip() else concept)
 

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 CONCEPTS = "concepts"  # the model folder where shared concepts lie
+ENCODERS = "concept_encoders"  # and the one where converted encoders lie
 RESCUED = "concept-algebra-rescued"
 
 
@@ -188,13 +189,14 @@ def free_path(prefix: str, extension: str, folder: str | None = None) -> str:
 
 
 def register_folders() -> None:
-    """Shared concepts lie in models/concepts, saved ones in output/concepts; both are offered by Load Concept."""
+    """Shared concepts lie in models/concepts, saved ones in output/concepts, converted encoders in models/concept_encoders."""
     import folder_paths
 
-    for root in (folder_paths.models_dir, folder_paths.get_output_directory()):
-        folder_paths.add_model_folder_path(CONCEPTS, os.path.join(root, CONCEPTS))
-    paths, _ = folder_paths.folder_names_and_paths[CONCEPTS]
-    folder_paths.folder_names_and_paths[CONCEPTS] = (paths, {".safetensors"})
+    for name, roots in ((CONCEPTS, (folder_paths.models_dir, folder_paths.get_output_directory())), (ENCODERS, (folder_paths.models_dir,))):
+        for root in roots:
+            folder_paths.add_model_folder_path(name, os.path.join(root, name))
+        paths, _ = folder_paths.folder_names_and_paths[name]
+        folder_paths.folder_names_and_paths[name] = (paths, {".safetensors"})
 
 
 def concept_files() -> list[str]:
@@ -212,6 +214,41 @@ def concept_path(name: str) -> str:
     if path is None:
         raise ValueError(f"there is no concept '{name}'; put the file into models/concepts or pick another")
     return path
+
+
+def encoder_files() -> list[str]:
+    """Names of the converted encoders that Load Concept Encoder offers."""
+    import folder_paths
+
+    return folder_paths.get_filename_list(ENCODERS)
+
+
+def encoder_path(name: str) -> str | None:
+    """Where an encoder's file lies; None when it is not there."""
+    import folder_paths
+
+    return folder_paths.get_full_path(ENCODERS, name)
+
+
+def encoder_folder() -> str:
+    """Where a converted encoder belongs."""
+    import folder_paths
+
+    return folder_paths.get_folder_paths(ENCODERS)[0]
+
+
+def encoder_dtype() -> torch.dtype:
+    """What towers compute in: bfloat16 where ComfyUI finds that the device does, else float32."""
+    from comfy import model_management
+
+    return torch.bfloat16 if model_management.should_use_bf16(model_management.get_torch_device()) else torch.float32
+
+
+def tokenizer_folder() -> str:
+    """Where ComfyUI keeps CLIP's vocabulary."""
+    from comfy import model_management
+
+    return os.path.join(os.path.dirname(model_management.__file__), "sd1_tokenizer")
 
 
 def file_mark(path: str) -> str:

@@ -2,22 +2,50 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 from comfy_api.latest import io
 
+from ..ops.calibration import ENDING, sidecar
+from ..ops.encoders import POCKET
 from . import host
 from .sockets import ALGEBRA, EncoderSocket, GeneratorSocket, HostedEncoder, HostedGenerator
 from .vae import GeneratorVAE
 
-POCKET = "pocket"
+ABSENT = "languagebind (not installed)"
+FOLDERS = "LanguageBind_Image LanguageBind_Audio_FT LanguageBind_Video_FT"
 GENERATORS = {"pocket image": "image", "pocket audio": "audio", "pocket video": "video"}
-WEIGHTS = Path(__file__).parents[1] / "ops" / "pocket" / "weights"
+PACK = Path(__file__).parents[1]
+WEIGHTS = PACK / "ops" / "pocket" / "weights"
+
+
+def mark(files: list[Path]) -> str:
+    """Changes when one of the files does; a large file is told by its size and time, not by its content."""
+    return " ".join(f"{f.name}:{f.stat().st_size}:{f.stat().st_mtime_ns}" for f in files if f.exists())
 
 
 def weights_mark() -> str:
     """Changes when a shipped weights file does."""
-    return " ".join(f"{f.name}:{f.stat().st_size}:{f.stat().st_mtime_ns}" for f in sorted(WEIGHTS.glob("*.safetensors")))
+    return mark(sorted(WEIGHTS.glob("*.safetensors")))
+
+
+def encoders() -> list[str]:
+    """What Load Concept Encoder offers: the pocket, then converted files; without any, a line that leads to how to get one."""
+    files = [name for name in host.encoder_files() if not name.endswith(ENDING)]
+    return [POCKET, *(files or [ABSENT])]
+
+
+def how_to_install() -> str:
+    """What to download and what to run for LanguageBind, with the paths of this installation."""
+    wanted = os.path.join(host.encoder_folder(), "languagebind.safetensors")
+    folders = ", ".join(f"LanguageBind/{name}" for name in FOLDERS.split())
+    return (
+        f"To get LanguageBind, download these from huggingface.co, whole folders: {folders} (about 2 GB each; any of them will "
+        f'do, for its medium). Then run, where they lie: "{sys.executable}" "{PACK}" convert languagebind {FOLDERS} -o "{wanted}" '
+        "and press R."
+    )
 
 
 class LoadConceptEncoder(io.ComfyNode):
@@ -31,25 +59,35 @@ class LoadConceptEncoder(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "encoder",
-                    options=[POCKET],
+                    options=encoders(),
                     default=POCKET,
-                    tooltip="Which encoder. 'pocket' ships with the pack, knows pictograms and everyday sounds, and needs no download.",
+                    tooltip="Which encoder. 'pocket' ships with the pack, knows pictograms and everyday sounds, and needs no download. "
+                    "The others are converted files in models/concept_encoders.",
                 ),
             ],
             outputs=[EncoderSocket.Output(display_name="encoder", tooltip="The encoder, for Encode, Expression, Readout and Latent Optimiser.")],
         )
 
     @classmethod
+    def validate_inputs(cls, encoder: str) -> bool | str:
+        if encoder == POCKET or host.encoder_path(encoder):
+            return True
+        return how_to_install() if encoder == ABSENT else f"There is no {encoder} in {host.encoder_folder()}. {how_to_install()}"
+
+    @classmethod
     def fingerprint_inputs(cls, encoder: str) -> str:
-        return weights_mark()
+        path = host.encoder_path(encoder)
+        return mark([Path(path), sidecar(path)]) if path else weights_mark()
 
     @classmethod
     @host.plain
     def execute(cls, encoder: str) -> io.NodeOutput:
-        from ..ops.encoders.pocket import load
+        from ..ops.encoders import load
 
-        module = load()
-        return io.NodeOutput(HostedEncoder(module, host.Resident(module)))
+        path = None if encoder == POCKET else Path(host.encoder_path(encoder))
+        module = load(path or POCKET, dtype=host.encoder_dtype(), tokenizer=host.tokenizer_folder())
+        residents = {modality: host.Resident(tower) for modality, tower in module.towers.items()}
+        return io.NodeOutput(HostedEncoder(module, residents, path))
 
 
 class LoadGenerator(io.ComfyNode):

@@ -38,7 +38,7 @@ class ConceptReadout(io.ComfyNode):
     @classmethod
     @host.plain
     def execute(cls, words: int, concept: Concept, encoder: HostedEncoder) -> io.NodeOutput:
-        host.load([encoder.resident])
+        host.load(encoder.of(["text"]))
         found = readout(concept, encoder.encoder.space, words)
         said = compose(concept, encoder.encoder)
         lines = [str(concept), f"{said.score:.2f}  {said.phrase}  (composed)", *(f"{cosine:.2f}  {word}" for word, cosine in found)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from ..ops.encoders.protocol import Encoder
 from ..ops.generators.protocol import Generator
 from ..ops.interpret.readout import spoken
 from ..ops.render import Render
+from ..ops.space import Modality
 from .host import Resident
 
 ConceptSocket = io.Custom("CONCEPT")
@@ -27,11 +29,18 @@ ALGEBRA, MEDIA, RENDERING, READING, FILES = (
 
 @dataclass(frozen=True)
 class HostedEncoder:
-    """CONCEPT_ENCODER: an encoder in ComfyUI's memory management, and the file it is from; None for the pocket."""
+    """CONCEPT_ENCODER: an encoder whose towers are each in ComfyUI's memory management, and the file it is from; None for
+    the pocket."""
 
     encoder: Encoder
-    resident: Resident = field(repr=False)
+    residents: Mapping[Modality, Resident] = field(repr=False)
     path: Path | None = None
+
+    def of(self, modalities: Collection[Modality]) -> list[Resident]:
+        """What has to be on the device to embed these. ValueError for one that the encoder does not read."""
+        if lacking := [modality for modality in modalities if modality not in self.encoder.modalities]:
+            raise ValueError(f"this encoder reads {', '.join(sorted(self.encoder.modalities))}, not {lacking[0]}")
+        return [self.residents[modality] for modality in dict.fromkeys(modalities)]
 
 
 @dataclass(frozen=True)

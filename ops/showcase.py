@@ -61,11 +61,14 @@ def showcase(
     expression = str(concept)
     words: Reading = []
     said: Composition | None = None
+    device = next((generator.start(1, seed).device for generator in generators.values()), None)
     if text:
+        if device:
+            keep_on(device, encoder.towers, {"text"})
         words, said = readout(concept, encoder.space, 12), compose(concept, encoder)
     renders = []
     for modality, generator in generators.items():
-        keep_on(generator.start(1, seed).device, encoder.towers, {modality})
+        keep_on(device, encoder.towers, {modality})
         for track in TRACKS:
             made = settings(modality, track, quick, steps)
             renders.append(render(concept, encoder, generator, track, made, seed, partial(watch, modality, track)))
