@@ -27,6 +27,8 @@ def run(options: argparse.Namespace) -> None:
     from ..ops.encoders.languagebind_file import DTYPES, convert
 
     folder = options.out.absolute().parent
+    if not folder.exists() and folder.parent.is_dir():
+        folder.mkdir()  # models/concept_encoders, where nobody has put anything yet
     if not folder.is_dir():
         raise OSError(f"--out {options.out}: there is no folder {folder}")
     if not os.access(folder, os.W_OK | os.X_OK):

@@ -161,7 +161,8 @@ class ConceptExpression(io.ComfyNode):
 
 def evaluated(expression: str, hosted: HostedEncoder, operands: dict[str, Concept]) -> Concept:
     """The concept of an expression; its files lie in ComfyUI's input folder."""
-    host.load([hosted.resident])
+    files = [leaf.modality for leaf in leaves(parse(expression, operands)) if isinstance(leaf, Media)]
+    host.load(hosted.of(["text", *files]))
     return evaluate(expression, hosted.encoder, host.input_folder(), operands)
 
 

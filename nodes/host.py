@@ -201,9 +201,7 @@ def register_folders() -> None:
 
 def concept_files() -> list[str]:
     """Names of the concept files that Load Concept offers."""
-    import folder_paths
-
-    return folder_paths.get_filename_list(CONCEPTS)
+    return _files(CONCEPTS)
 
 
 def concept_path(name: str) -> str:
@@ -218,9 +216,17 @@ def concept_path(name: str) -> str:
 
 def encoder_files() -> list[str]:
     """Names of the converted encoders that Load Concept Encoder offers."""
+    return _files(ENCODERS)
+
+
+def _files(kind: str) -> list[str]:
     import folder_paths
 
-    return folder_paths.get_filename_list(ENCODERS)
+    try:
+        return folder_paths.get_filename_list(kind)
+    except FileNotFoundError:  # ComfyUI remembers a folder that somebody has deleted, and asks for its time
+        folder_paths.filename_list_cache.pop(kind, None)
+        return folder_paths.get_filename_list(kind)
 
 
 def encoder_path(name: str) -> str | None:

@@ -32,7 +32,7 @@ class HostedEncoder:
     """CONCEPT_ENCODER: an encoder whose towers are each in ComfyUI's memory management, and the file it is from; None for
     the pocket."""
 
-    encoder: Encoder
+    encoder: Encoder = field(repr=False)
     residents: Mapping[Modality, Resident] = field(repr=False)
     path: Path | None = None
 
@@ -47,7 +47,7 @@ class HostedEncoder:
 class HostedGenerator:
     """CONCEPT_GENERATOR: a generator in ComfyUI's memory management."""
 
-    generator: Generator
+    generator: Generator = field(repr=False)
     resident: Resident = field(repr=False)
 
 

@@ -69,8 +69,8 @@ def script():
     return module
 
 
-def test_there_are_eight():
-    assert len(NAMES) == 8
+def test_there_are_nine():
+    assert len(NAMES) == 9
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -487,7 +487,42 @@ def batch() -> Flow:
     return f
 
 
-FLOWS = (fire_and_water, sunset_and_ocean, hairless_dog, slerp, sound_and_word, image_minus_plus, honest_natural, batch)
+def two_encoders() -> Flow:
+    f = Flow("two-encoders-one-target")
+    note = f.note(
+        "# Two encoders, one target\n\n"
+        "The same words are read by the pocket encoder and by LanguageBind, a large one, and the same generator draws what "
+        "each of them means. A render shows what an *encoder* has learned.\n\n"
+        "**You need** LanguageBind as one file, **languagebind.safetensors**, in **models/concept_encoders**. Without it, Run "
+        "answers with what to download and the one line that converts it.\n\n"
+        "**Look at** the two pictures, and at the two readouts: what each encoder calls the target.\n\n"
+        "**Change** the line in both Concept Expressions. Words need no more; before you mix words with pictures or sounds "
+        "of your own, put **Calibrate Encoder** behind the loader once.\n\n" + FULL,
+        height=420,
+    )
+    pocket = f.node("LoadEncoder", "Load Concept Encoder (pocket)")
+    bind = f.node("LoadEncoder", "Load Concept Encoder (LanguageBind)", encoder="languagebind.safetensors")
+    image = f.node("LoadGenerator", encoder=pocket)
+    prior = f.node("FlairPrior")
+    parts = []
+    for name, encoder in (("pocket", pocket), ("LanguageBind", bind)):
+        target = f.node("Expression", f"Concept Expression ({name})", expression="fire + water", encoder=encoder)
+        readout = f.node("Readout", concept=target, encoder=encoder)
+        words = f.node("PreviewAny", f"The target in words ({name})", source=readout["words"])
+        drawing = f.node(
+            "LatentOptimiser", f"Latent Optimiser ({name})", steps=PICTURE, concept=target, encoder=encoder, generator=image, prior=prior
+        )
+        save = f.node("SaveImage", f"Save Image ({name})", images=drawing["image"], filename_prefix=prefix(f, f"-{name.lower()}"))
+        parts.append((target, readout, words, drawing, save))
+    (t1, r1, w1, d1, s1), (t2, r2, w2, d2, s2) = parts
+    f.lay_out(
+        ("", [note]), (LOAD, [pocket, bind, image, prior]), ("2 · Concept", [t1, t2]), ("3 · In words", [r1, w1, r2, w2]),
+        ("4 · Render", [[d1], [d2]]), ("5 · Look", [[s1], [s2]]),
+    )  # fmt: skip
+    return f
+
+
+FLOWS = (fire_and_water, sunset_and_ocean, hairless_dog, slerp, sound_and_word, image_minus_plus, honest_natural, batch, two_encoders)
 
 
 def files() -> dict[Path, str]:

@@ -30,14 +30,14 @@ def folders(tmp_path_factory):
 
 
 def test_folders_become_a_file_that_loads(folders, tmp_path, capsys):
-    out = tmp_path / "bind.safetensors"
+    out = tmp_path / "concept_encoders" / "bind.safetensors"
     assert main(["convert", "languagebind", *folders, "-o", str(out)]) == 0
     said = capsys.readouterr().out.splitlines()
     encoder = load(out)
     assert said[-1] == str(out) and f"space: {encoder.space.id}" in said
     assert [line.split(":")[0] for line in said[:4]] == ["text", "image", "audio", "video"]
     assert f"calibrate {out}" in said[-2] and "centres image, audio, video" in said[-2]
-    assert list(tmp_path.iterdir()) == [out]
+    assert list(out.parent.iterdir()) == [out]
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_folders_become_a_file_that_loads(folders, tmp_path, capsys):
     [
         (["{image}", "{image}", "-o", "{tmp}/a.safetensors"], "both hold the image tower"),
         (["{tmp}/none", "-o", "{tmp}/a.safetensors"], "no such file or folder"),
-        (["{image}", "-o", "{tmp}/none/a.safetensors"], "there is no folder"),
+        (["{image}", "-o", "{tmp}/none/none/a.safetensors"], "there is no folder"),
         (["{image}", "-o", "{tmp}/a.bin"], "has to end in .safetensors"),
         (["{image}"], "required: -o/--out"),
         (["{image}", "-o", "{tmp}/a.safetensors", "--dtype", "fp8"], "invalid choice: 'fp8'"),

@@ -1,3 +1,6 @@
+import shutil
+from pathlib import Path
+
 import pytest
 from server import PACK, Server, hosts
 
@@ -13,3 +16,22 @@ def server(request):
     server = Server(request.param, packs=(PACK / "tests/host/probe",))
     yield server
     server.close()
+
+
+@pytest.fixture(scope="module")
+def languagebind(server, tmp_path_factory):
+    """A small LanguageBind of random weights where the server looks for converted encoders; its name there.
+
+    It comes without a vocabulary, so that ComfyUI's own is read.
+    """
+    from tiny_languagebind import folder
+
+    from concept_algebra.ops.encoders.languagebind_file import convert
+
+    root = tmp_path_factory.mktemp("published")
+    sources = [folder(root / name, name, tokenizer=False, tokens=49408) for name in ("image", "audio", "video")]
+    made = Path(server.folder) / "models" / "concept_encoders" / "languagebind.safetensors"
+    made.parent.mkdir(parents=True)
+    convert(sources, made)
+    yield made.name
+    shutil.rmtree(made.parent)

@@ -18,6 +18,8 @@ READS = {
     "image-minus-a-word-plus-a-word": ({"green"},),
     "honest-beside-natural": ({"clown", "balloon"},),
     "batch-over-a-list": ({"fire", "water"}, {"dog"}, {"cat", "dragon"}),
+    # the second is read by a LanguageBind of random weights, which knows no sums
+    "two-encoders-one-target": ({"fire", "water"}, set()),
 }
 """For each Concept Readout, in order, words that must be among those it names."""
 
@@ -66,7 +68,7 @@ def test_their_nodes_are_those_of_the_server(server: Server):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_each_runs(server: Server, name: str):
+def test_each_runs(server: Server, languagebind: str, name: str):
     graph = short(name)
     check(server, name, graph, server.run(graph))
 
