@@ -18,9 +18,9 @@ def add(commands: argparse._SubParsersAction, modalities: tuple[str, ...]) -> No
     """Add the subcommand to a parser's."""
     parser = commands.add_parser("calibrate", help="measure where an encoder's pictures, sounds, clips and words lie")
     parser.add_argument("encoder", metavar="ENCODER", help="an encoder's file, or 'pocket'")
-    parser.add_argument("sources", nargs="+", metavar="SOURCE", help="a folder of media, a text file with one phrase a line, or 'vocabulary' for the encoder's own words")
-    parser.add_argument("--modality", choices=modalities, metavar="NAME", help=f"take the files as {', '.join(modalities)} (default: told from their endings)")
-    parser.add_argument("--out", metavar="FILE", help="where it is written (default: ENCODER.calibration.safetensors, which is read together with the encoder)")
+    parser.add_argument("sources", nargs="+", metavar="SOURCE", help="a folder of media, a text file (a phrase a line), or 'vocabulary': the encoder's words")
+    parser.add_argument("--modality", choices=modalities, metavar="NAME", help=f"one of {', '.join(modalities)} (default: told from the files' endings)")
+    parser.add_argument("--out", metavar="FILE", help="where it is written (default: beside the encoder, to be read with it)")
     parser.add_argument("--device", metavar="NAME", help="cuda, mps or cpu (default: the first of them that is there)")
     parser.set_defaults(run=run)
 

@@ -70,10 +70,12 @@ class CalibrateEncoder(io.ComfyNode):
         calibration = Calibration(module.space.encoder_id, {modality: cloud})
         where = UNWRITTEN
         if encoder.path:
-            where = str(path := sidecar(encoder.path))
+            path = sidecar(encoder.path)
             calibration = calibration.add_to(path, module.space)
+            where = f"written to {path}"
         left_out = [f"{len(skipped)} skipped, the first: {skipped[0]}"] if skipped else []
-        text = "\n".join([f"{modality}: {cloud}", *left_out, where])
+        # the page runs lines together
+        text = ";\n".join([f"{modality}: {cloud}", *left_out, where])
         host.note(text)
         return io.NodeOutput(replace(encoder, encoder=calibrated(module, calibration)), ui=ui.PreviewText(text))
 

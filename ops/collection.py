@@ -61,14 +61,15 @@ def collect(sources: Iterable[str | os.PathLike], encoder: Encoder, modality: Mo
     seen: set[tuple[Modality, str]] = set()
     for source in map(os.fspath, sources):
         path = Path(source).resolve()
-        origin = source if source == VOCABULARY else path.parent.name if path.is_file() and path.suffix != ".txt" else path.name
+        # many single files are named by their folder
+        medium = path.parent.name if path.is_file() else path.name
         for kind, item in _items(source, encoder, modality):
             if kind != "text":
                 if (kind, real := os.path.realpath(item)) in seen:
                     continue
                 seen.add((kind, real))
             found.setdefault(kind, []).append(item)
-            origins.setdefault(kind, {})[origin] = None
+            origins.setdefault(kind, {})[path.name if kind == "text" else medium] = None
     kinds = sorted(found, key=MODALITIES.index)
     for kind in kinds:
         if kind not in encoder.modalities:

@@ -84,7 +84,7 @@ def test_an_encoder_from_a_file_gets_its_calibration_beside_it(server, photos, b
     graph = ENCODER | {"bare": bare(beside), "calibrated": calibration(of="bare")} | mixed("calibrated")
     text = server.run(graph)["calibrated"]["text"][0]
     path = beside.with_name(beside.stem + ".calibration.safetensors")
-    assert text.splitlines()[-1] == str(path) and [p.name for p in beside.parent.glob(f"{beside.stem}*")] == [path.name]
+    assert text.splitlines()[-1] == f"written to {path}" and [p.name for p in beside.parent.glob(f"{beside.stem}*")] == [path.name]
     found = Calibration.load(path, Space("bare-0", 768))
     assert found.clouds.keys() == {"image"} and found.clouds["image"].source == "photos"
     # a second modality comes in addition, and words need no folder
