@@ -34,7 +34,9 @@ class SaveConcept(io.ComfyNode):
     def execute(cls, filename_prefix: str, concept: Concept) -> io.NodeOutput:
         path = host.free_path(os.path.join(host.CONCEPTS, filename_prefix.strip() or "concept"), "safetensors")
         concept.save(path)
-        return io.NodeOutput(path, ui=ui.PreviewText(f"{concept}\n{os.path.basename(path)}"))
+        text = f"{concept}\n{os.path.basename(path)}"
+        host.note(text)
+        return io.NodeOutput(path, ui=ui.PreviewText(text))
 
 
 class LoadConcept(io.ComfyNode):

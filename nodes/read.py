@@ -44,6 +44,8 @@ class ConceptReadout(io.ComfyNode):
         lines = [str(concept), f"{said.score:.2f}  {said.phrase}  (composed)", *(f"{cosine:.2f}  {word}" for word, cosine in found)]
         if concept.uncentred:
             lines.append(f"off centre: {', '.join(sorted(concept.uncentred))} (Calibrate Encoder measures it)")
+        # the page shows a preview text on its own preview nodes only
+        host.note("\n".join(lines))
         return io.NodeOutput(spoken(found), said.phrase, ui=ui.PreviewText("\n".join(lines)))
 
 

@@ -17,7 +17,7 @@ from .clip_tokenizer import ClipTokenizer
 from .pocket_text import UnreadableText
 from .protocol import Embedding
 from .text_tower import TextTower, checked
-from .tower import VisionTower
+from .tower import VisionTower, beside
 
 REPOSITORIES: dict[Modality, str] = {
     "text": "LanguageBind/LanguageBind_Image",
@@ -69,7 +69,7 @@ class LanguageBind(nn.Module):
     def image(self, pixels: Tensor) -> Embedding:
         """Pixels [B, 3, H, W] in 0..1; the middle square is seen, at 224 px for the published towers."""
         tower = self._tower("image")
-        return self._seen(tower, media.pixels(pixels, _side(tower)), "image")
+        return self._seen(tower, media.pixels(beside(tower, pixels), _side(tower)), "image")
 
     def audio(self, wave: Tensor, rate: int) -> Embedding:
         """Wave [B, C, T] in -1..1 at `rate` Hz; ten seconds are heard, shorter sounds repeated, of longer ones three parts.
@@ -80,13 +80,13 @@ class LanguageBind(nn.Module):
         tower, made = self._tower("audio"), self.settings["audio"]
         if wave.dim() == 3 and wave.shape[1]:
             wave = wave.mean(1, keepdim=True)
-        heard = media.spectrogram(wave, rate, made["bins"], made["frames"], made["mean"], made["deviation"])
+        heard = media.spectrogram(beside(tower, wave), rate, made["bins"], made["frames"], made["mean"], made["deviation"])
         return self._seen(tower, heard, "audio")
 
     def video(self, frames: Tensor, fps: float) -> Embedding:
         """Frames [B, T, 3, H, W] in 0..1. Eight are seen, evenly spread, whatever `fps`."""
         tower = self._tower("video")
-        chosen = media.frames(frames, tower.frames, _side(tower))
+        chosen = media.frames(beside(tower, frames), tower.frames, _side(tower))
         return self._seen(tower, chosen.flatten(0, 1), "video")
 
     def _seen(self, tower: VisionTower, x: Tensor, modality: Modality) -> Embedding:

@@ -66,7 +66,8 @@ def convert(
     metadata = {"format": FORMAT, "space": space.id, "settings": json.dumps(settings), "sources": json.dumps([p.name for p in sources])}
     if reader:
         words = shipped_words()
-        bind = LanguageBind(towers, settings, reader, space)
+        # half precision is slow on most CPUs, which is where this runs
+        bind = LanguageBind({"text": tower("text", found["text"], torch.float32)}, settings, reader, space)
         tensors["tokenizer.merges"] = torch.frombuffer(bytearray(reader.merges.encode()), dtype=torch.uint8)
         tensors["vocabulary"] = embedded(words, bind.text, batch=256, watch=watch).to(torch.bfloat16)
         metadata["vocabulary"] = _mark(words)

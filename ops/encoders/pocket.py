@@ -15,6 +15,7 @@ from .pocket_audio import PocketAudio
 from .pocket_text import PocketText
 from .preprocessing import square
 from .protocol import Embedding
+from .tower import beside
 from .vocabulary import vocabulary
 
 FRAMES = 8
@@ -41,11 +42,11 @@ class PocketEncoder(nn.Module):
         """Pixels [B, 3, H, W] in 0..1; the middle square is seen at 128 px."""
         if pixels.dim() != 4 or pixels.shape[1] != 3:
             raise ValueError(f"pixels have shape {tuple(pixels.shape)}, expected [B, 3, H, W]")
-        x = pocket_vision.normalise(square(pixels, pocket_vision.SIZE))
+        x = pocket_vision.normalise(square(beside(self.image_tower, pixels), pocket_vision.SIZE))
         return Embedding(*self.image_tower(x), "image")
 
     def audio(self, wave: Tensor, rate: int) -> Embedding:
-        return self.audio_tower(wave, rate)
+        return self.audio_tower(beside(self.audio_tower, wave), rate)
 
     def video(self, frames: Tensor, fps: float) -> Embedding:
         """Frames [B, T, 3, H, W] in 0..1, T >= 2. Eight are seen, evenly spread, whatever `fps` (LanguageBind's way)."""
@@ -55,7 +56,7 @@ class PocketEncoder(nn.Module):
         if count != FRAMES:
             chosen = [round(i * (count - 1) / (FRAMES - 1)) for i in range(FRAMES)]
             frames = frames[:, chosen]
-        x = pocket_vision.normalise(square(frames.flatten(0, 1), pocket_vision.SIZE))
+        x = pocket_vision.normalise(square(beside(self.video_tower, frames.flatten(0, 1)), pocket_vision.SIZE))
         return Embedding(*self.video_tower(x), "video")
 
 

@@ -32,7 +32,7 @@ class Embedding:
 class Encoder(Protocol):
     """A frozen joint encoder. Every method is differentiable from the media tensor to the embedding.
 
-    towers: what embeds each modality; each may be on a device of its own, and takes its input there.
+    towers: what embeds each modality. Each may be on a device of its own; media are taken there from wherever they are.
     """
 
     space: Space

@@ -28,6 +28,11 @@ SAVED, SAVED_OVER_TIME = 12, 17
 at ViT-L/14's sizes by benchmarks/languagebind.py."""
 
 
+def beside(tower: nn.Module, media: Tensor) -> Tensor:
+    """Media on the device where a tower is."""
+    return media.to(next(tower.parameters()).device)
+
+
 class Attention(nn.Module):
     """Multi-head self-attention over [B, N, W] by `scaled_dot_product_attention`."""
 

@@ -273,3 +273,11 @@ def test_the_temperature_never_reaches_an_embedding(tmp_path):
 
 def test_the_tokenizer_survives_conversion(bind):
     assert bind.tokenizer.merges == ClipTokenizer(MERGES).merges
+
+
+def test_media_are_taken_to_the_tower_from_wherever_they_are(file):
+    """A tower on the meta device stands for one on a GPU: media from the CPU would fail against its weights."""
+    bind = load(file)
+    for modality, media in MEDIA.items():
+        bind.towers[modality].to("meta")
+        assert getattr(bind, modality)(*media()).pooled.device.type == "meta"

@@ -118,3 +118,12 @@ def test_words_and_pictures_meet(pocket):
         picture = pocket.space.centre(pocket.image(red[None]).pooled, "image")
         text = pocket.space.centre(pocket.text(words).pooled, "text")
     assert torch.cosine_similarity(picture, text).argmax() == 0
+
+
+def test_media_are_taken_to_the_tower_from_wherever_they_are():
+    """A tower on the meta device stands for one on a GPU: media from the CPU would fail against its weights."""
+    moved = load()
+    media = {"image": (torch.rand(1, 3, 64, 80),), "audio": (torch.rand(1, 1, 8000), 16000), "video": (torch.rand(1, 8, 3, 64, 64), 8.0)}
+    for modality, given in media.items():
+        moved.towers[modality].to("meta")
+        assert getattr(moved, modality)(*given).pooled.device.type == "meta"
