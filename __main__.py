@@ -3,6 +3,7 @@
     python ComfyUI/custom_nodes/concept-algebra COMMAND ...
 """
 
+import importlib
 import importlib.util
 import sys
 from pathlib import Path
@@ -15,7 +16,5 @@ if not __package__:
     sys.modules["concept_algebra"] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(sys.modules["concept_algebra"])
 
-from concept_algebra.cli import main  # noqa: E402
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(importlib.import_module("concept_algebra.cli").main())

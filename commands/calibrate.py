@@ -35,15 +35,14 @@ def run(options: argparse.Namespace) -> None:
     if options.encoder == POCKET and not options.out:
         raise ValueError("the pocket encoder ships calibrated; to measure it anew name a file for the result with --out")
     out = _writable(Path(options.out or sidecar(options.encoder)))
-    device = pick_device(options.device)
-    encoder = load(options.encoder, device)
+    encoder = load(options.encoder, pick_device(options.device))
     samples = collect(options.sources, encoder, options.modality)
     if out.exists():  # one that cannot be added to is refused now, not after the measuring
         Calibration.load(out, encoder.space)
     clouds = {}
     for sample in samples:
         with _bar(sample.modality, len(sample.items)) as watch:
-            cloud = clouds[sample.modality] = calibrate(encoder, sample, device, watch)
+            cloud = clouds[sample.modality] = calibrate(encoder, sample, watch)
         skipped = len(sample.items) - cloud.count
         print(f"{sample.modality}: {cloud}" + (f", {skipped} skipped" if skipped else ""))
     Calibration(encoder.space.encoder_id, clouds).add_to(out, encoder.space)

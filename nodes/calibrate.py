@@ -65,8 +65,8 @@ class CalibrateEncoder(io.ComfyNode):
             skipped.extend(problems)
             progress.show(done)
 
-        device = host.load(encoder.of([modality]))
-        cloud = calibrate(module, sample, device, watch)
+        host.load(encoder.of([modality]))
+        cloud = calibrate(module, sample, watch)
         calibration = Calibration(module.space.encoder_id, {modality: cloud})
         where = UNWRITTEN
         if encoder.path:

@@ -81,10 +81,9 @@ def collect(sources: Iterable[str | os.PathLike], encoder: Encoder, modality: Mo
 
 
 @torch.no_grad()
-def calibrate(encoder: Encoder, sample: Sample, device: torch.device | str = "cpu", watch: Watch = lambda *_: None) -> Cloud:
+def calibrate(encoder: Encoder, sample: Sample, watch: Watch = lambda *_: None) -> Cloud:
     """The cloud of a sample's embeddings. The same files, encoder and device give the same numbers.
 
-    device: where the encoder is.
     An item that cannot be read is told to `watch` and left out. Raises ValueError when fewer than `MINIMUM` remain, and
     as `measured`.
     """
@@ -98,7 +97,7 @@ def calibrate(encoder: Encoder, sample: Sample, device: torch.device | str = "cp
         while waiting:
             items, problems = waiting.popleft(), []
             try:
-                pooled = _embedded(encoder, sample.modality, items, device)
+                pooled = _embedded(encoder, sample.modality, items)
             except (ValueError, OSError) as error:
                 if len(items) > 1:  # one of them is at fault: each by itself will tell
                     waiting.extendleft((item,) for item in reversed(items))
@@ -113,17 +112,17 @@ def calibrate(encoder: Encoder, sample: Sample, device: torch.device | str = "cp
     return measured(batches(), sample.source)
 
 
-def _embedded(encoder: Encoder, modality: Modality, items: Sequence[str], device: torch.device | str) -> Tensor:
+def _embedded(encoder: Encoder, modality: Modality, items: Sequence[str]) -> Tensor:
     if modality == "text":
         return encoder.text(list(items)).pooled
     (path,) = items
     if modality == "image":
-        return encoder.image(read_image(path).to(device)).pooled
+        return encoder.image(read_image(path)).pooled
     if modality == "audio":
         wave, rate = read_audio(path)
-        return encoder.audio(wave.to(device), rate).pooled
+        return encoder.audio(wave, rate).pooled
     frames, fps = read_video(path)
-    return encoder.video(frames.to(device), fps).pooled
+    return encoder.video(frames, fps).pooled
 
 
 def _items(source: str, encoder: Encoder, modality: Modality | None) -> Iterator[tuple[Modality, str]]:
