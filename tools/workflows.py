@@ -64,7 +64,7 @@ KINDS = {
         {"render": "CONCEPT_RENDER", "image": "IMAGE", "audio": "AUDIO", "video": "VIDEO", "latent": "LATENT", "words": "STRING"},
         height=560,
     ),
-    "ConceptAlgebra_Readout": Kind({"words": ("INT", 8)}, {**CONCEPT, **ENCODER}, {"words": "STRING", "phrase": "STRING"}, height=120),
+    "ConceptAlgebra_Readout": Kind({"words": ("INT", 8)}, {**CONCEPT, **ENCODER}, {"words": "STRING", "phrase": "STRING"}, height=240),
     "ConceptAlgebra_CompareTracks": Kind(
         {}, {"honest": "CONCEPT_RENDER", "natural": "CONCEPT_RENDER"}, {"image": "IMAGE", "summary": "STRING"}, 460, 400
     ),
