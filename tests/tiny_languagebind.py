@@ -1,7 +1,9 @@
 """LanguageBind checkpoints as they are published, in names, shapes and files, with random weights and small."""
 
 import json
+from contextlib import contextmanager
 
+import pytest
 import torch
 from safetensors.torch import save_file
 
@@ -65,3 +67,14 @@ def folder(path, modality, tokenizer=True, **more):
     if tokenizer:
         (path / "merges.txt").write_text(MERGES)
     return path
+
+
+@contextmanager
+def short_lists():
+    """Within it the vocabulary has four entries and CLIP's merges are the nine of MERGES: the same code on less."""
+    words = ["fire", "ocean", "the ocean", "a b c"]
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("languagebind_file", "vocabulary"):
+            patch.setattr(f"concept_algebra.ops.encoders.{module}.shipped_words", lambda: words)
+        patch.setattr("concept_algebra.ops.encoders.clip_tokenizer.MERGES", 9)
+        yield

@@ -5,22 +5,18 @@ import sys
 from pathlib import Path
 
 import pytest
-from tiny_languagebind import folder
+from tiny_languagebind import folder, short_lists
 
 from concept_algebra.cli import main
 from concept_algebra.ops.encoders import load
-from concept_algebra.ops.encoders import languagebind_file
 
 PACK = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module", autouse=True)
 def few_words():
-    patch = pytest.MonkeyPatch()
-    patch.setattr(languagebind_file, "shipped_words", lambda: ["fire", "ocean", "the ocean", "a b c"])
-    patch.setattr("concept_algebra.ops.encoders.clip_tokenizer.MERGES", 9)
-    yield
-    patch.undo()
+    with short_lists():
+        yield
 
 
 @pytest.fixture(scope="module")

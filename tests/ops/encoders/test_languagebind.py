@@ -6,10 +6,9 @@ from contracts.mps import apple_silicon
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
-from tiny_languagebind import DIMENSION, MERGES, WIDTH, folder, published
+from tiny_languagebind import DIMENSION, MERGES, WIDTH, folder, published, short_lists
 
 from concept_algebra.ops.concept import Concept
-from concept_algebra.ops.encoders import languagebind_file
 from concept_algebra.ops.encoders.clip_tokenizer import ClipTokenizer
 from concept_algebra.ops.encoders.languagebind_file import convert, load
 from concept_algebra.ops.encoders.pocket_text import UnreadableText
@@ -18,13 +17,8 @@ from concept_algebra.ops.weights import WeightsError
 
 @pytest.fixture(scope="module", autouse=True)
 def few_words():
-    """A short vocabulary and a short list of merges: the same code on less."""
-    patch = pytest.MonkeyPatch()
-    patch.setattr(languagebind_file, "shipped_words", lambda: ["fire", "ocean", "the ocean", "a b c"])
-    patch.setattr("concept_algebra.ops.encoders.vocabulary.shipped_words", lambda: ["fire", "ocean", "the ocean", "a b c"])
-    patch.setattr("concept_algebra.ops.encoders.clip_tokenizer.MERGES", 9)
-    yield
-    patch.undo()
+    with short_lists():
+        yield
 
 
 @pytest.fixture(scope="module")
