@@ -106,9 +106,9 @@ def _modalities(text: str) -> list[str]:
 
 def _showcase(options: argparse.Namespace) -> None:
     from .ops import encoders
-    from .ops.expression import evaluate
+    from .ops.expression import Media, evaluate, leaves, parse
     from .ops.generators import pocket as generators
-    from .ops.runtime import GRADIENTS_AGREE, gradient_self_test, pick_device
+    from .ops.runtime import GRADIENTS_AGREE, gradient_self_test, keep_on, pick_device, tower_dtype
     from .ops.showcase import showcase, write_gallery
 
     device = pick_device(options.device)
@@ -117,7 +117,9 @@ def _showcase(options: argparse.Namespace) -> None:
         device = pick_device("cpu")
     wanted = [name for name in MODALITIES if not options.modality or any(name in names for names in options.modality)]
     _writable(options.out)
-    encoder = encoders.load(options.encoder, device)
+    encoder = encoders.load(options.encoder, dtype=tower_dtype(device))
+    named = {leaf.modality for target in options.targets for leaf in leaves(parse(target)) if isinstance(leaf, Media)}
+    keep_on(device, encoder.towers, {"text"} | named)
     # Every target is read before the first is rendered: a typo in the last should not cost ten minutes.
     concepts = [evaluate(target, encoder) for target in options.targets]
     for concept in concepts:

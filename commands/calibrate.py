@@ -30,17 +30,19 @@ def run(options: argparse.Namespace) -> None:
     from ..ops.calibration import Calibration, sidecar
     from ..ops.collection import calibrate, collect
     from ..ops.encoders import POCKET, load
-    from ..ops.runtime import pick_device
+    from ..ops.runtime import keep_on, pick_device, tower_dtype
 
     if options.encoder == POCKET and not options.out:
         raise ValueError("the pocket encoder ships calibrated; to measure it anew name a file for the result with --out")
+    device = pick_device(options.device)
+    encoder = load(options.encoder, dtype=tower_dtype(device))
     out = _writable(Path(options.out or sidecar(options.encoder)))
-    encoder = load(options.encoder, pick_device(options.device))
     samples = collect(options.sources, encoder, options.modality)
     if out.exists():  # one that cannot be added to is refused now, not after the measuring
         Calibration.load(out, encoder.space)
     clouds = {}
     for sample in samples:
+        keep_on(device, encoder.towers, {sample.modality})
         with _bar(sample.modality, len(sample.items)) as watch:
             cloud = clouds[sample.modality] = calibrate(encoder, sample, watch)
         skipped = len(sample.items) - cloud.count

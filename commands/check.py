@@ -15,16 +15,17 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Print a line for each tower. Raises ValueError when one reads no better than guessing, and as `encoders.load`."""
-    from ..benchmarks.reading import readings
+    from ..benchmarks.reading import WANTED, readings
     from ..ops.encoders import load
-    from ..ops.runtime import pick_device
+    from ..ops.runtime import pick_device, tower_dtype
 
-    encoder = load(options.encoder, pick_device(options.device))
+    device = pick_device(options.device)
+    encoder = load(options.encoder, dtype=tower_dtype(device))
     for modality, tower in encoder.towers.items():
         weight = next(tower.parameters())
-        print(f"{modality}: {sum(p.numel() for p in tower.parameters()):,} parameters, {str(weight.dtype).removeprefix('torch.')} on {weight.device}")
-    found = readings(encoder)
+        print(f"{modality}: {sum(p.numel() for p in tower.parameters()):,} parameters, {str(weight.dtype).removeprefix('torch.')} on {device}")
+    found = readings(encoder, device)
     for modality, reading in found.items():
-        print(f"{modality}: {reading.right} of {reading.shown} are nearest to their own name; guessing gets 1, {reading.wanted} or more is reading")
+        print(f"{modality}: {reading.right} of {reading.shown} are nearest to their own name; guessing gets 1, {WANTED} or more is reading")
     if failed := [modality for modality, reading in found.items() if not reading.reads]:
         raise ValueError(f"{' and '.join(failed)} read no better than guessing: wrong weights, or towers that do not belong together")

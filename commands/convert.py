@@ -43,5 +43,6 @@ def run(options: argparse.Namespace) -> None:
         print("text: no folder has merges.txt, so only a ComfyUI, which brings its own, can read words with this file")
     print(f"space: {made.space}")
     lacking = [modality for modality in made.parameters if modality != "text"]
-    print(f"next: concept-algebra calibrate {options.out} FOLDER-OF-MEDIA (centres {', '.join(lacking)})")
+    if lacking and made.reads:
+        print(f"next: concept-algebra calibrate {options.out} FOLDER-OF-MEDIA (centres {', '.join(lacking)})")
     print(options.out)

@@ -15,7 +15,6 @@ from .sockets import ALGEBRA, EncoderSocket, GeneratorSocket, HostedEncoder, Hos
 from .vae import GeneratorVAE
 
 ABSENT = "languagebind (not installed)"
-FOLDERS = "LanguageBind_Image LanguageBind_Audio_FT LanguageBind_Video_FT"
 GENERATORS = {"pocket image": "image", "pocket audio": "audio", "pocket video": "video"}
 PACK = Path(__file__).parents[1]
 WEIGHTS = PACK / "ops" / "pocket" / "weights"
@@ -39,11 +38,14 @@ def encoders() -> list[str]:
 
 def how_to_install() -> str:
     """What to download and what to run for LanguageBind, with the paths of this installation."""
+    from ..ops.encoders.languagebind import REPOSITORIES
+
     wanted = os.path.join(host.encoder_folder(), "languagebind.safetensors")
-    folders = ", ".join(f"LanguageBind/{name}" for name in FOLDERS.split())
+    repositories = list(dict.fromkeys(REPOSITORIES.values()))
+    folders = " ".join(name.partition("/")[2] for name in repositories)
     return (
-        f"To get LanguageBind, download these from huggingface.co, whole folders: {folders} (about 2 GB each; any of them will "
-        f'do, for its medium). Then run, where they lie: "{sys.executable}" "{PACK}" convert languagebind {FOLDERS} -o "{wanted}" '
+        f"To get LanguageBind, download these from huggingface.co, whole folders: {', '.join(repositories)} (about 2 GB each; any of "
+        f'them will do, for its medium). Then run, where they lie: "{sys.executable}" "{PACK}" convert languagebind {folders} -o "{wanted}" '
         "and press R."
     )
 
@@ -69,14 +71,14 @@ class LoadConceptEncoder(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, encoder: str) -> bool | str:
-        if encoder == POCKET or host.encoder_path(encoder):
+    def validate_inputs(cls, encoder: str | None = None) -> bool | str:
+        if encoder in (None, POCKET) or host.encoder_path(encoder):  # None: another node says it when this one runs
             return True
         return how_to_install() if encoder == ABSENT else f"There is no {encoder} in {host.encoder_folder()}. {how_to_install()}"
 
     @classmethod
-    def fingerprint_inputs(cls, encoder: str) -> str:
-        path = host.encoder_path(encoder)
+    def fingerprint_inputs(cls, encoder: str | None = None) -> str:
+        path = host.encoder_path(encoder) if encoder else None
         return mark([Path(path), sidecar(path)]) if path else weights_mark()
 
     @classmethod
@@ -84,6 +86,8 @@ class LoadConceptEncoder(io.ComfyNode):
     def execute(cls, encoder: str) -> io.NodeOutput:
         from ..ops.encoders import load
 
+        if (said := cls.validate_inputs(encoder)) is not True:
+            raise ValueError(said)
         path = None if encoder == POCKET else Path(host.encoder_path(encoder))
         module = load(path or POCKET, dtype=host.encoder_dtype(), tokenizer=host.tokenizer_folder())
         residents = {modality: host.Resident(tower) for modality, tower in module.towers.items()}

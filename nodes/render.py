@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from comfy_api.latest import io
 
-from ..ops.concept import Concept
+from ..ops.concept import Concept, off_centre
 from ..ops.grad import differentiable
 from ..ops.interpret.readout import spoken
 from ..ops.optimise import Step
@@ -108,6 +108,10 @@ class LatentOptimiser(io.ComfyNode):
         concept.space.require(encoder.encoder.space)
         start = None if latent is None else latent_in(latent, drawing)
         watching = Watching(cls.hidden.unique_id, made.schedule.steps, drawing, track)
+        space = encoder.encoder.space
+        if not space.words_embedded:  # rivals and readings are words: their tower is needed for this once
+            host.load(encoder.of(["text"]))
+            space.word_directions
         towers = encoder.of([drawing.modality])
         tower = encoder.encoder.towers[drawing.modality]
         device = host.load([*towers, generator.resident], working=WORKING + made.crops * tower.saved_bytes())
@@ -118,6 +122,8 @@ class LatentOptimiser(io.ComfyNode):
         finally:
             host.release()
         rendered = Rendered(result, concept, seed)
+        if problem := off_centre(space, concept.modalities | {drawing.modality}):
+            host.note(f"{track}: {rendered.words}\n{problem}")
         return io.NodeOutput(rendered, *outputs(result, drawing), latent_out(result.latent, drawing), rendered.words)
 
 

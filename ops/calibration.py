@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from .atomic import write_bytes
 from .encoders.protocol import Encoder
-from .space import MODALITIES, Modality, Space, SpaceMismatch, finite
+from .space import MODALITIES, Modality, Space, SpaceMismatch, UncalibratedSpace, finite
 
 FORMAT = "concept-algebra/calibration/1"
 ENDING = ".calibration.safetensors"
@@ -30,7 +31,7 @@ class OtherSpace(SpaceMismatch):
     """A calibration file belongs to another encoder."""
 
     def __init__(self, path: str | os.PathLike, theirs: str, ours: str):
-        ValueError.__init__(self, f"{path} was measured with the encoder '{theirs}', and this one is '{ours}': calibrate it anew")
+        ValueError.__init__(self, f"{path} was measured with the encoder '{theirs}', and this one is '{ours}': delete the file, and calibrate anew")
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +44,7 @@ class Cloud:
         the root mean square of those lengths over sqrt(count - 1); it assumes media drawn independently.
     count: how many embeddings were measured.
     source: what they were embeddings of, for a person to read.
+    tower: fingerprint of the tower that made them, "" where that tells nothing more than the space's id.
     """
 
     mean: Tensor = field(repr=False)
@@ -50,6 +52,7 @@ class Cloud:
     standard_error: float
     count: int
     source: str
+    tower: str = ""
 
     def __post_init__(self):
         if self.mean.dim() != 1 or not self.mean.is_floating_point():
@@ -124,7 +127,7 @@ class Calibration:
         from safetensors.torch import save
 
         facts = {
-            modality: {"radius": cloud.radius, "standard_error": cloud.standard_error, "count": cloud.count, "source": cloud.source}
+            modality: {"radius": cloud.radius, "standard_error": cloud.standard_error, "count": cloud.count, "source": cloud.source, "tower": cloud.tower}
             for modality, cloud in self.clouds.items()
         }
         metadata = {"format": FORMAT, "space": self.space, "clouds": json.dumps(facts)}
@@ -140,7 +143,7 @@ class Calibration:
             # a mean born under a host's inference mode could not serve a backward pass
             with torch.inference_mode(False), safe_open(path, "pt") as file:
                 metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name).float() for name in file.keys()}
+                tensors = {name: file.get_tensor(name).float().clone() for name in file.keys()}
         except SafetensorError as error:
             raise ValueError(f"{path} is not a safetensors file: {error}") from error
         if metadata.get("format") != FORMAT:
@@ -152,7 +155,7 @@ class Calibration:
             clouds = {modality: Cloud(tensors[f"mean.{modality}"], **fact) for modality, fact in facts.items()}
             found = cls(space.encoder_id, clouds)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise ValueError(f"{path} is a damaged calibration file: {error!r}") from error
+            raise ValueError(f"{path} is a damaged calibration file: {error!r}; delete it, and calibrate anew") from error
         for modality, cloud in clouds.items():
             if len(cloud.mean) != space.dimension:
                 raise ValueError(f"{path} is a damaged calibration file: its {modality} mean has {len(cloud.mean)} numbers, not {space.dimension}")
@@ -178,6 +181,26 @@ def sidecar(path: str | os.PathLike) -> Path:
     path = Path(path)
     stem = path.stem if path.suffix in (".safetensors", ".bin") else path.name
     return path.with_name(stem + ENDING)
+
+
+def beside(path: str | os.PathLike, encoder: AnyEncoder) -> AnyEncoder:
+    """The encoder with the calibration that lies beside its file; as it is without one.
+
+    What was measured with towers that the encoder no longer has, and a file that is another encoder's or damaged, is left
+    out with a warning: an encoder that does not load could not be calibrated anew.
+    """
+    file = sidecar(path)
+    if not file.exists():
+        return encoder
+    try:
+        found = Calibration.load(file, encoder.space)
+    except ValueError as error:
+        warnings.warn(f"{error}. It was left out", UncalibratedSpace, stacklevel=2)
+        return encoder
+    kept = {m: cloud for m, cloud in found.clouds.items() if cloud.tower == encoder.fingerprints.get(m, "")}
+    if stale := sorted(found.clouds.keys() - kept.keys()):
+        warnings.warn(f"{file} measured {' and '.join(stale)} with other towers than the encoder has now: calibrate anew", UncalibratedSpace, stacklevel=2)
+    return calibrated(encoder, Calibration(found.space, kept)) if kept else encoder
 
 
 def calibrated(encoder: AnyEncoder, calibration: Calibration) -> AnyEncoder:

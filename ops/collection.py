@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -109,7 +109,7 @@ def calibrate(encoder: Encoder, sample: Sample, watch: Watch = lambda *_: None) 
             watch(done, len(sample.items), problems)
         _enough(len(sample.items) - skipped, sample.modality, sample.source, skipped)
 
-    return measured(batches(), sample.source)
+    return replace(measured(batches(), sample.source), tower=encoder.fingerprints.get(sample.modality, ""))
 
 
 def _embedded(encoder: Encoder, modality: Modality, items: Sequence[str]) -> Tensor:

@@ -305,26 +305,27 @@ class Concept:
         for leaf in _weighted(other.operands, theirs):
             operands = _merged(operands, leaf)
         if problem := off_centre(self.space, self.modalities | other.modalities):
-            _say_once(problem)
+            say_once(problem)
         return Concept(vector, self.space, operands, expression)
 
 
 def off_centre(space: Space, modalities: frozenset[Modality]) -> str:
-    """What is wrong with combining concepts of these modalities, and the way out; "" when all of them can be centred, or
-    there is but one, whose offset a difference cancels."""
+    """What is wrong with bringing these modalities together, and the way out; "" when all of them can be centred, or there
+    is but one, whose offset a difference cancels. They come together in arithmetic, and when a concept is rendered."""
     lacking = sorted(modalities.difference(space.means))
     if len(modalities) < 2 or not lacking:
         return ""
     source = "vocabulary" if lacking == ["text"] else "FOLDER-OF-MEDIA" if "text" not in lacking else "FOLDER-OF-MEDIA vocabulary"
     return (
-        f"{' and '.join(sorted(modalities))} are combined, but the space '{space.id}' does not know where its {' and '.join(lacking)} "
-        f"embeddings are centred, so their common offset is in the result; measure it with "
+        f"{' and '.join(sorted(modalities))} come together, but the space '{space.id}' does not know where its {' and '.join(lacking)} "
+        f"embeddings are centred, so their common offset is in what comes of it; measure it with "
         f"'concept-algebra calibrate ENCODER {source}' or, in ComfyUI, with Calibrate Encoder"
     )
 
 
 @lru_cache(maxsize=None)
-def _say_once(problem: str) -> None:
+def say_once(problem: str) -> None:
+    """Warn of what `off_centre` found, the first time that it is found in this process."""
     # remembered here and not by the warning filter, which would forget whenever a host resets it
     warnings.warn(problem, UncalibratedSpace, stacklevel=4)
 

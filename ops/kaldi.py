@@ -11,6 +11,7 @@ that noise fills the quiet bands of a log-mel (rounding so, a clean sweep's norm
 
 from __future__ import annotations
 
+from fractions import Fraction
 from math import ceil, log
 
 import numpy as np
@@ -29,6 +30,7 @@ _BINS = N_FFT // 2
 _LOW, _HIGH = 20.0, 8000.0
 _PREEMPHASIS = 0.97
 _ZERO_CROSSINGS, _ROLLOFF = 6, 0.99
+_LARGEST = 2000
 
 
 def frame_count(samples: int) -> int:
@@ -82,12 +84,16 @@ def resample(wave: Tensor, source: int, target: int) -> Tensor:
     """wave [..., T] at `source` Hz as [..., ceil(T * target / source)] at `target` Hz; differentiable.
 
     torchaudio.functional.resample with its defaults: a sinc at 0.99 of the lower Nyquist frequency under a Hann window
-    of six zero crossings a side (J. O. Smith, "Digital Audio Resampling"). Raises ValueError for a rate that is not a
-    positive whole number.
+    of six zero crossings a side (J. O. Smith, "Digital Audio Resampling"). Rates that share little, such as 44101 Hz,
+    would need gigabytes of weights: the nearest ratio of numbers up to 2000 is taken, which changes the pitch by less than a
+    cent. Raises ValueError for a rate that is not a positive whole number.
     """
     up, down = ratio(source, target)
     if up == down:
         return wave
+    if max(up, down) > _LARGEST:
+        near = Fraction(up, down).limit_denominator(_LARGEST)
+        up, down = near.numerator, near.denominator
     # as many periods in one product as keep the overlap of neighbouring blocks below their length
     periods = -(-2 * _reach(up, down) // down)
     before, step = _reach(up, down), periods * down

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from .concept import Concept
+from .concept import Concept, off_centre, say_once
 from .encoders.protocol import Embedding, Encoder
 from .generators.protocol import Generator
 from .interpret.readout import readout
@@ -79,6 +79,8 @@ def render(
     Raises what `optimise` raises, and ValueError for a zero concept.
     """
     concept.space.require(encoder.space)
+    if problem := off_centre(concept.space, concept.modalities | {generator.modality}):
+        say_once(problem)
     began = time.monotonic()
     objective = alignment(concept.direction, encoder, generator, settings.crops, settings.patch_weight, seed)
     prior = Flair(generator, settings.levels, 1.0 if start is None else RESTART) if settings.levels else NoPrior()

@@ -37,6 +37,11 @@ def rng(seed: int) -> torch.Generator:
     return torch.Generator("cpu").manual_seed(seed)
 
 
+def tower_dtype(device: torch.device | str) -> torch.dtype:
+    """What a large tower computes in on a device: bfloat16, but on the CPU float32, where half precision is slow on most."""
+    return torch.float32 if torch.device(device).type == "cpu" else torch.bfloat16
+
+
 def keep_on(device: torch.device, towers: Mapping[str, nn.Module], wanted: Collection[str]) -> None:
     """Leave only the wanted ones of an encoder's towers on the device; the others wait in the CPU's memory."""
     for name, tower in sorted(towers.items(), key=lambda item: item[0] in wanted):

@@ -81,7 +81,7 @@ def showcase(
         "seconds": round(seconds, 1),
         "versions": versions(),
         "space": encoder.space.id,
-        "uncentred": sorted(concept.uncentred),
+        "uncentred": sorted((concept.modalities | generators.keys()).difference(encoder.space.means)),
         "weights": {modality: generator.id for modality, generator in generators.items()},
         "text": asdict(said) | {"words": words} if said else None,
         "renders": [_record(made) for made in renders],

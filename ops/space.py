@@ -139,6 +139,11 @@ class Space:
             return normalize(self.centre(self.vocabulary.embeddings, "text"), dim=-1)
 
     @property
+    def words_embedded(self) -> bool:
+        """Whether `word_directions` have been made, which takes the text tower when they are first asked for."""
+        return "word_directions" in self.__dict__
+
+    @property
     def encoder_id(self) -> str:
         """The id without that of a calibration: the same for every calibration of one encoder."""
         return self.id.partition(CALIBRATED)[0]

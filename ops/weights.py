@@ -26,7 +26,8 @@ def fill(module: nn.Module, tensors: Mapping[str, Tensor], name: str, dtype: tor
     if missing or extra or shapes:
         told = (f"{fault} {_listed(keys)}" for fault, keys in (("missing", missing), ("left over", extra), ("misshapen", shapes)))
         raise WeightsError(f"weights '{name}' do not fit: {', '.join(told)}")
-    module.load_state_dict({k: v.to(dtype) if v.is_floating_point() else v for k, v in tensors.items()}, assign=True)
+    # copies: a tensor that stays mapped to its file would keep others from replacing the file on Windows
+    module.load_state_dict({k: v.to(dtype, copy=True) if v.is_floating_point() else v.clone() for k, v in tensors.items()}, assign=True)
     return module.eval().requires_grad_(False)
 
 

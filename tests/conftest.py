@@ -25,6 +25,7 @@ class SmallEncoder:
 
     modalities = frozenset(["text", "image", "audio", "video"])
     towers: dict = {}
+    fingerprints: dict = {}
     dimension = 48
 
     def __init__(self):

@@ -496,8 +496,9 @@ def two_encoders() -> Flow:
         "**You need** LanguageBind as one file, **languagebind.safetensors**, in **models/concept_encoders**. Without it, Run "
         "answers with what to download and the one line that converts it.\n\n"
         "**Look at** the two pictures, and at the two readouts: what each encoder calls the target.\n\n"
-        "**Change** the line in both Concept Expressions. Words need no more; before you mix words with pictures or sounds "
-        "of your own, put **Calibrate Encoder** behind the loader once.\n\n" + FULL,
+        "**Once**, before you trust the second picture: put **Calibrate Encoder** behind its loader, with a folder of a few "
+        "hundred pictures. It measures where LanguageBind's pictures lie, and keeps it.\n\n"
+        "**Change** the line in both Concept Expressions.\n\n" + FULL,
         height=420,
     )
     pocket = f.node("LoadEncoder", "Load Concept Encoder (pocket)")

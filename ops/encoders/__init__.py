@@ -20,17 +20,17 @@ def load(
     dtype: torch.dtype | None = None,
     tokenizer: str | os.PathLike | None = None,
 ) -> Encoder:
-    """The encoder of a checkpoint, calibrated where a calibration lies beside it.
+    """The encoder of a checkpoint; LanguageBind's with the calibration that lies beside it (`calibration.beside`).
 
     path: "pocket", the encoder that ships with the pack, or a folder with its weights; a file that `concept-algebra
         convert` wrote; a folder or file of LanguageBind as it is published, which has one medium and text.
-    dtype: of LanguageBind's towers; float32 on the CPU and bfloat16 elsewhere unless said. tokenizer: a folder with CLIP's
+    dtype: of LanguageBind's towers, `runtime.tower_dtype` of the device unless said. tokenizer: a folder with CLIP's
         merges, for a file that comes without.
     Raises ValueError for what is none of these, is damaged or does not fit.
     """
-    from ..calibration import Calibration, calibrated, sidecar
+    from ..calibration import beside
 
-    file = Path(path)
+    file = Path(path).resolve()
     if os.fspath(path) == POCKET or (file / "space.safetensors").is_file():
         from . import pocket
 
@@ -39,6 +39,4 @@ def load(
         raise ValueError(f"no encoder '{path}': expected {POCKET}, a file from `concept-algebra convert`, or a LanguageBind folder")
     from .languagebind_file import load as load_languagebind
 
-    encoder = load_languagebind(file, device, dtype, Path(tokenizer) if tokenizer else None)
-    beside = sidecar(file)
-    return calibrated(encoder, Calibration.load(beside, encoder.space)) if beside.exists() else encoder
+    return beside(file, load_languagebind(file, device, dtype, Path(tokenizer) if tokenizer else None))

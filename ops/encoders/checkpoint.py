@@ -114,7 +114,7 @@ def _tensors(file: Path) -> dict[str, Tensor]:
         except RuntimeError:  # files older than torch 1.6 cannot be mapped
             found = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises whatever the damage happens to cause
-        raise WeightsError(f"{file} cannot be read as torch weights ({type(error).__name__}: {str(error).splitlines()[0]})") from None
+        raise WeightsError(f"{file} cannot be read as torch weights ({type(error).__name__}: {str(error)[:200]})") from None
     found = found.get("state_dict", found) if isinstance(found, dict) else found
     if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
         raise WeightsError(f"{file} holds no state dict: expected tensors by name")

@@ -7,6 +7,7 @@ original code, checked against its numbers (benchmarks/data/languagebind), witho
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from torch import Tensor, nn
@@ -32,10 +33,19 @@ class LanguageBind(nn.Module):
     """An `Encoder` (see protocol.py) made of frozen LanguageBind towers.
 
     towers: by modality, those that are there; a host may move each to a device by itself. `drop` lets one go.
+    fingerprints: of the towers' weights, where they are known.
     """
 
-    def __init__(self, towers: Mapping[Modality, nn.Module], settings: Mapping[Modality, Mapping[str, Any]], tokenizer: ClipTokenizer, space: Space):
+    def __init__(
+        self,
+        towers: Mapping[Modality, nn.Module],
+        settings: Mapping[Modality, Mapping[str, Any]],
+        tokenizer: ClipTokenizer,
+        space: Space,
+        fingerprints: Mapping[Modality, str] = MappingProxyType({}),
+    ):
         super().__init__()
+        self.fingerprints = fingerprints
         self.towers = nn.ModuleDict(towers)
         self.settings = settings
         self.tokenizer = tokenizer
@@ -86,6 +96,8 @@ class LanguageBind(nn.Module):
     def video(self, frames: Tensor, fps: float) -> Embedding:
         """Frames [B, T, 3, H, W] in 0..1. Eight are seen, evenly spread, whatever `fps`."""
         tower = self._tower("video")
+        if frames.dim() == 5 and frames.shape[1]:  # what is not seen need not go to the device
+            frames = frames[:, media.frame_indices(frames.shape[1], tower.frames)]
         chosen = media.frames(beside(tower, frames), tower.frames, _side(tower))
         return self._seen(tower, chosen.flatten(0, 1), "video")
 

@@ -16,7 +16,8 @@ from torch.nn.functional import normalize
 
 from ..atomic import write_aside
 from ..calibration import measured
-from ..space import MODALITIES, Modality, Space, Vocabulary, fingerprint
+from ..runtime import tower_dtype
+from ..space import CALIBRATED, MODALITIES, Modality, Space, Vocabulary, fingerprint
 from ..weights import WeightsError
 from .clip_tokenizer import FILES, ClipTokenizer
 from .languagebind import LanguageBind
@@ -62,8 +63,9 @@ def convert(
     reader = ClipTokenizer.from_folder(tokenizer) if tokenizer else _tokenizer(p if p.is_dir() else p.parent for p in (*sources, text) if p)
     _fitting(reader, towers["text"], out)
     tensors = {f"{modality}.{name}": tensor.contiguous() for modality, made in towers.items() for name, tensor in made.state_dict().items()}
-    space = Space(_identity(towers["text"]), _dimension(towers["text"]))
+    space = Space(_identity(towers["text"]), towers["text"].text_projection.out_features)
     metadata = {"format": FORMAT, "space": space.id, "settings": json.dumps(settings), "sources": json.dumps([p.name for p in sources])}
+    metadata["towers"] = json.dumps({modality: fingerprint(made.state_dict()) for modality, made in towers.items()})
     if reader:
         words = shipped_words()
         # half precision is slow on most CPUs, which is where this runs
@@ -74,7 +76,10 @@ def convert(
     from safetensors.torch import save_file
 
     with write_aside(out) as temporary:
-        save_file(tensors, temporary, metadata)
+        try:
+            save_file(tensors, temporary, metadata)
+        except SafetensorError as error:  # how it reports a full disk
+            raise OSError(str(error)) from error
     return Converted(space.id, {m: sum(p.numel() for p in made.parameters()) for m, made in towers.items()}, bool(reader))
 
 
@@ -90,13 +95,13 @@ def converted(path: Path) -> bool:
 def load(path: Path, device: str | torch.device = "cpu", dtype: torch.dtype | None = None, tokenizer: Path | None = None) -> LanguageBind:
     """The encoder of a converted file, or of one published folder or file as it is.
 
-    dtype: of the towers; float32 on the CPU and bfloat16 elsewhere unless said. tokenizer: a folder with CLIP's merges,
+    dtype: of the towers, `runtime.tower_dtype` of the device unless said. tokenizer: a folder with CLIP's merges,
     used where the file holds none. Words are centred where the file brings its vocabulary's embeddings, which a published
     folder does not; other modalities are centred by a calibration.
     Raises WeightsError for files that do not fit, ValueError without any tokenizer.
     """
     device = torch.device(device)
-    dtype = dtype or (torch.float32 if device.type == "cpu" else torch.bfloat16)
+    dtype = dtype or tower_dtype(device)
     if path.is_file() and converted(path):
         found, extra, metadata = _opened(path)
         folders = [tokenizer]
@@ -110,16 +115,19 @@ def load(path: Path, device: str | torch.device = "cpu", dtype: torch.dtype | No
     else:
         reader = _tokenizer([folder for folder in folders if folder])
     if reader is None:
-        raise ValueError(f"{path} comes without CLIP's vocabulary: put merges.txt of any LanguageBind or CLIP folder beside it and convert again")
+        again = " and convert again" if metadata else ""
+        raise ValueError(f"{path} comes without CLIP's vocabulary: put merges.txt of any LanguageBind or CLIP folder beside it{again}")
     _fitting(reader, towers["text"], path)
-    space = Space(metadata.get("space") or _identity(towers["text"]), _dimension(towers["text"]))
-    bind = LanguageBind(towers, settings, reader, space)
+    space = Space(metadata.get("space") or _identity(towers["text"]), towers["text"].text_projection.out_features)
+    bind = LanguageBind(towers, settings, reader, space, json.loads(metadata.get("towers", "{}")))
     words = shipped_words()
     kept = metadata.get("vocabulary") == _mark(words)
     if kept:
         rows = normalize(extra["vocabulary"].float(), dim=-1)
         cloud = measured([rows], "the vocabulary")
-        bind.space = replace(space, means={"text": cloud.mean}, radii={"text": cloud.radius}, vocabulary=Vocabulary(words, rows))
+        # centred by these words, whatever digits their embeddings were stored with: an id for both, and not for the uncentred
+        centred = f"{space.id}{CALIBRATED}{metadata['vocabulary'][:8]}"
+        bind.space = Space(centred, space.dimension, {"text": cloud.mean}, {"text": cloud.radius}, Vocabulary(words, rows))
     else:
         bind.space = replace(space, vocabulary=vocabulary(bind.text))
     return bind.eval()
@@ -132,6 +140,7 @@ def _gathered(sources: Sequence[Path], text: Path | None) -> dict[Modality, Part
         spoken = parts(text).get("text")
         if spoken is None:
             raise WeightsError(f"{text} has no text tower")
+        _finite(text, spoken)
         found["text"], origin["text"] = spoken, text
     for source in sources:
         for modality, part in parts(source).items():
@@ -173,10 +182,6 @@ def _difference(a: Part, b: Part) -> str | None:
 def _identity(text: nn.Module) -> str:
     """The space is where its language lies: an installation's media towers can change without leaving it."""
     return f"languagebind-{fingerprint({name: t.to(torch.bfloat16) for name, t in text.state_dict().items()})}"
-
-
-def _dimension(text: nn.Module) -> int:
-    return text.text_projection.out_features
 
 
 def _tokenizer(folders: Iterable[Path]) -> ClipTokenizer | None:

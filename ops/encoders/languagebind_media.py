@@ -17,15 +17,8 @@ from .. import kaldi
 from ..constants import constant
 from .preprocessing import cubic, linear, resize_middle
 
-SIZE = 224
-FRAMES = 8
-LENGTH = 1036
-"""Frames of the filter bank in one window: 166 000 samples at 16 kHz, 10.375 s."""
-MEAN, DEVIATION = -4.2677393, 4.5689974
-"""Of the filter bank over the training sounds (audio_mean and audio_std in the published configurations)."""
 
-
-def pixels(image: Tensor, size: int = SIZE) -> Tensor:
+def pixels(image: Tensor, size: int) -> Tensor:
     """Images [B, 3, H, W] in 0..1 as the picture tower takes them, [B, 3, size, size].
 
     The shorter side resized to `size` (antialiased bicubic, as torchvision does since 0.17: what the CLIP underneath was
@@ -41,7 +34,7 @@ def pixels(image: Tensor, size: int = SIZE) -> Tensor:
         return _normalise(resize_middle(image, height, width, size, cubic))
 
 
-def frames(video: Tensor, count: int = FRAMES, size: int = SIZE) -> Tensor:
+def frames(video: Tensor, count: int, size: int) -> Tensor:
     """Clips [B, T, 3, H, W] in 0..1 as the clip tower takes them, [B, count, 3, size, size], frame before channel.
 
     `count` frames evenly spread from the first to the last, repeated where T < count; each with its shorter side resized
@@ -64,7 +57,7 @@ def frame_indices(frames: int, count: int) -> list[int]:
 
 
 def spectrogram(
-    wave: Tensor, rate: int, bins: int, length: int = LENGTH, mean: float = MEAN, deviation: float = DEVIATION
+    wave: Tensor, rate: int, bins: int, length: int, mean: float, deviation: float
 ) -> Tensor:
     """Sounds [B, C, T] in -1..1 at `rate` Hz as the sound tower takes them: log-mels [B, 3, bins, length], low to high.
 

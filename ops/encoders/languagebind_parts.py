@@ -17,7 +17,9 @@ from .checkpoint import ALPHA, plain, read
 HEADS = {768: 12, 1024: 16, 1280: 16}
 """By width, where no configuration says (ViT-L/14 text and media towers; ViT-H/14's media tower)."""
 MEAN, DEVIATION, FRAMES = -4.2677393, 4.5689974, 1036
-"""Of the log-mel in audio, and its frames: 10.4 s. From the published configurations."""
+"""Of the filter bank over the training sounds, and how many of its frames one window has: 166,000 samples at 16 kHz, 10.375
+s. From the published configurations."""
+EPSILON = 1e-5
 POSITIONS = "vision_model.embeddings.position_embedding.weight"
 KERNEL = "vision_model.embeddings.patch_embedding.weight"
 
@@ -26,7 +28,8 @@ KERNEL = "vision_model.embeddings.patch_embedding.weight"
 class Part:
     """One tower: its weights under CLIP's names, and its settings.
 
-    settings: heads (int), activation (its published name) and, for sound, bins, frames (of the log-mel), mean, deviation.
+    settings: heads (int), activation (its published name), epsilon (of its layer norms) and, for sound, bins, frames (of the
+    log-mel), mean, deviation.
     """
 
     tensors: dict[str, Tensor]
@@ -47,8 +50,10 @@ def parts(source: Path) -> dict[Modality, Part]:
     # the published Huge keeps its values here, and the original code lets them win
     vision = configuration.get("vision_config_dict") or configuration.get("vision_config") or {}
     text = configuration.get("text_config_dict") or configuration.get("text_config") or {}
+    if not isinstance(vision, dict) or not isinstance(text, dict):
+        raise WeightsError(f"{source}: the configuration's text_config or vision_config is not an object")
     try:
-        weights = plain(stored, float(vision.get("lora_alpha", ALPHA)))
+        weights = plain(stored, _number(vision, "lora_alpha", ALPHA))
     except WeightsError as error:
         raise WeightsError(f"{source}: {error}") from None
     language = {name: tensor for name, tensor in weights.items() if name.startswith(("text_model.", "text_projection."))}
@@ -93,21 +98,33 @@ def _media(tensors: Mapping[str, Tensor], configuration: Mapping[str, Any]) -> t
     settings = _common(configuration, len(needed(tensors, KERNEL)))
     if any(".temporal_attn." in name for name in tensors):
         return "video", settings
-    frames = int(configuration.get("target_length") or FRAMES)
-    bins = int(configuration.get("num_mel_bins") or 0)
+    frames = int(_number(configuration, "target_length", 0) or FRAMES)
+    bins = int(_number(configuration, "num_mel_bins", 0))
     columns = frames // patch
     if bins and (bins // patch) * columns == count or not bins and isqrt(count) ** 2 != count:
         # the two published sound towers differ in their bins, so without a configuration the positions tell
         settings |= {
             "bins": bins or count // columns * patch,
             "frames": frames,
-            "mean": float(configuration.get("audio_mean", MEAN)),
-            "deviation": float(configuration.get("audio_std", DEVIATION)),
+            "mean": _number(configuration, "audio_mean", MEAN),
+            "deviation": _number(configuration, "audio_std", DEVIATION),
         }
         return "audio", settings
     return "image", settings
 
 
 def _common(configuration: Mapping[str, Any], width: int) -> dict[str, Any]:
-    heads = int(configuration.get("num_attention_heads") or HEADS.get(width, max(1, width // 64)))
-    return {"heads": heads, "activation": str(configuration.get("hidden_act") or "gelu")}
+    heads = int(_number(configuration, "num_attention_heads", HEADS.get(width, max(1, width // 64))))
+    if heads < 1 or width % heads:
+        raise WeightsError(f"num_attention_heads is {heads}, which does not divide the width {width}")
+    activation = str(configuration.get("hidden_act") or "gelu")
+    return {"heads": heads, "activation": activation, "epsilon": _number(configuration, "layer_norm_eps", EPSILON)}
+
+
+def _number(configuration: Mapping[str, Any], name: str, usual: float) -> float:
+    value = configuration.get(name)
+    if value is None:
+        return usual
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise WeightsError(f"the configuration's {name} is {value!r}, expected a number")
+    return float(value)

@@ -46,4 +46,7 @@ def tower(modality: Modality, part: Part, dtype: torch.dtype) -> nn.Module:
                 framed=needed(tensors, "vision_model.embeddings.class_embedding").dim() == 2,
                 **common,
             )
+    for part_of in made.modules():
+        if isinstance(part_of, nn.LayerNorm):
+            part_of.eps = settings["epsilon"]
     return fill(made, tensors, modality, dtype)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +27,7 @@ class PocketEncoder(nn.Module):
     """An `Encoder` (see protocol.py) made of four frozen towers."""
 
     modalities: frozenset[Modality] = frozenset({"text", "image", "audio", "video"})
+    fingerprints: Mapping[Modality, str] = MappingProxyType({})
 
     def __init__(self, text: PocketText, image: nn.Module, audio: PocketAudio, video: nn.Module, space: Space):
         super().__init__()

@@ -32,12 +32,14 @@ class Embedding:
 class Encoder(Protocol):
     """A frozen joint encoder. Every method is differentiable from the media tensor to the embedding.
 
+    fingerprints: of the weights of towers that can change while the space stays the same; none for the others.
     towers: what embeds each modality. Each may be on a device of its own; media are taken there from wherever they are.
     """
 
     space: Space
     modalities: frozenset[Modality]
     towers: Mapping[Modality, nn.Module]
+    fingerprints: Mapping[Modality, str]
 
     def text(self, texts: list[str]) -> Embedding:
         """Embed B phrases."""

@@ -32,7 +32,7 @@ def big(tmp_path, monkeypatch):
     path = tmp_path / "big.safetensors"
     opened = encoders.load
 
-    def load(name, device="cpu"):
+    def load(name, device="cpu", dtype=None):
         if name != str(path):
             return opened(name, device)
         encoder = pocket.load(device)
@@ -143,8 +143,8 @@ def test_mixing_off_centre_is_said_in_one_line(capsys, tmp_path, media, monkeypa
     monkeypatch.setattr(pocket, "load", load)
     target = f'fire + image("{media / "0.png"}") - image("{media / "1.png"}")'
     assert main(["showcase", target, "--out", str(tmp_path), "--steps", "1", "--modality", "text", "--device", "cpu"]) == 0
-    (line,) = [line for line in capsys.readouterr().err.splitlines() if "combined" in line]
-    assert line.startswith("concept-algebra: image and text are combined") and "calibrate ENCODER FOLDER-OF-MEDIA" in line
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "come together" in line]
+    assert line.startswith("concept-algebra: image and text come together") and "calibrate ENCODER FOLDER-OF-MEDIA" in line
 
 
 def _measured(media, folder):

@@ -30,7 +30,7 @@ def test_folders_become_a_file_that_loads(folders, tmp_path, capsys):
     assert main(["convert", "languagebind", *folders, "-o", str(out)]) == 0
     said = capsys.readouterr().out.splitlines()
     encoder = load(out)
-    assert said[-1] == str(out) and f"space: {encoder.space.id}" in said
+    assert said[-1] == str(out) and f"space: {encoder.space.encoder_id}" in said
     assert [line.split(":")[0] for line in said[:4]] == ["text", "image", "audio", "video"]
     assert f"calibrate {out}" in said[-2] and "centres image, audio, video" in said[-2]
     assert list(out.parent.iterdir()) == [out]

@@ -99,7 +99,7 @@ def test_mixing_off_centre_is_said_on_the_node_until_it_is_mended(server, photos
     with Listener(server.port) as heard:
         outputs = server.run({name: part for name, part in off.items() if name != "calibrated"})
         said = said_on(heard, "concept")
-        assert said.startswith("image and text are combined, but the space 'bare-0'") and "Calibrate Encoder" in said
+        assert said.startswith("image and text come together, but the space 'bare-0'") and "Calibrate Encoder" in said
         assert outputs["readout"]["text"][0].splitlines()[-1].startswith("off centre: image")
         outputs = server.run(on)
         assert said_on(heard, "concept") == " "
@@ -128,7 +128,7 @@ def test_every_node_that_mixes_says_so(server, photos, beside, concept):
     }
     with Listener(server.port) as heard:
         server.run(graph)
-    assert said_on(heard, "mixed").startswith("image and text are combined")
+    assert said_on(heard, "mixed").startswith("image and text come together")
     assert said_on(heard, "load") is None and said_on(heard, "fire") is None
 
 

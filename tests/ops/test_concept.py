@@ -187,7 +187,7 @@ def test_what_a_space_cannot_centre_is_said_once_for_each_set_of_modalities(half
         fire + picture
     (warning,) = said
     message = str(warning.message)
-    assert message.startswith("image and text are combined, but the space 'half-")
+    assert message.startswith("image and text come together, but the space 'half-")
     assert "where its image embeddings" in message and "concept-algebra calibrate ENCODER FOLDER-OF-MEDIA" in message
     assert warning.filename == __file__
     with warnings.catch_warnings():
@@ -197,9 +197,9 @@ def test_what_a_space_cannot_centre_is_said_once_for_each_set_of_modalities(half
             assert mix.uncentred == {"image"}
         assert (fire + text("ice", half_calibrated)).uncentred == frozenset()
         assert (2 * picture - 0.5 * picture).uncentred == {"image"}
-    with pytest.warns(UncalibratedSpace, match="audio and image are combined.* its audio and image embeddings"):
+    with pytest.warns(UncalibratedSpace, match="audio and image come together.* its audio and image embeddings"):
         picture + sound
-    with pytest.warns(UncalibratedSpace, match="audio and image and text are combined"):
+    with pytest.warns(UncalibratedSpace, match="audio and image and text come together"):
         sound.shift(fire + picture)
 
 

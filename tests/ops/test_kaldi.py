@@ -186,3 +186,12 @@ def test_constants_made_in_inference_mode_serve_a_backward_pass():
     wave = noise(2000, dtype=torch.float32).requires_grad_()
     kaldi.fbank(kaldi.resample(wave, 44100, 16000), 12).sum().backward()
     assert wave.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("rate", [8001, 22255, 44101, 47999])
+def test_rates_that_share_little_with_the_target_need_no_gigabytes(rate):
+    """A tone keeps its length, and its pitch to a cent: as many zero crossings in a second."""
+    wave = torch.sin(2 * torch.pi * (440 * torch.arange(rate) / rate + 0.1))
+    heard = kaldi.resample(wave, rate, kaldi.RATE)
+    assert abs(len(heard) / kaldi.RATE - 1) < 6e-4
+    assert abs(int((heard[:-1] * heard[1:] < 0).sum()) - 880) <= 1

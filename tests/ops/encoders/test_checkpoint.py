@@ -188,9 +188,10 @@ def test_sound_towers_tell_their_bins_without_a_configuration(tmp_path):
 
 
 def test_huge_keeps_its_values_in_a_dict_of_its_own(tmp_path):
-    made = {"vision_config": {"num_attention_heads": 3}, "vision_config_dict": {"num_attention_heads": 2, "hidden_act": "quick_gelu"}}
+    own = {"num_attention_heads": 2, "hidden_act": "quick_gelu", "layer_norm_eps": 1e-6}
+    made = {"vision_config": {"num_attention_heads": 4}, "vision_config_dict": own}
     settings = parts(folder(tmp_path / "a", layout("ref_video_vl_new"), made))["video"].settings
-    assert settings == {"heads": 2, "activation": "quick_gelu"}
+    assert settings == {"heads": 2, "activation": "quick_gelu", "epsilon": 1e-6}
 
 
 def test_other_modalities_are_refused_by_name(tmp_path):
@@ -202,3 +203,35 @@ def test_an_unknown_activation_is_refused(tmp_path):
     made = {"vision_config": {"num_attention_heads": 4, "hidden_act": "relu"}}
     with pytest.raises(WeightsError, match="activation is 'relu', expected one of gelu"):
         tower("image", parts(folder(tmp_path / "a", layout("ref_image_lora0"), made))["image"], torch.float32)
+
+
+def test_the_epsilon_of_the_configuration_reaches_every_norm(tmp_path):
+    made = configured("ref_image_lora0")
+    made["vision_config"]["layer_norm_eps"] = 1e-3
+    read_off = tower("image", parts(folder(tmp_path / "a", layout("ref_image_lora0"), made))["image"], torch.float32)
+    assert {part.eps for part in read_off.modules() if isinstance(part, torch.nn.LayerNorm)} == {1e-3}
+
+
+@pytest.mark.parametrize(
+    "vision, said",
+    [
+        ([], None),
+        ("wide", "vision_config is not an object"),
+        ({"lora_alpha": "16"}, "lora_alpha is '16', expected a number"),
+        ({"lora_alpha": None, "num_attention_heads": None}, None),
+        ({"num_attention_heads": 5}, "num_attention_heads is 5, which does not divide the width 64"),
+    ],
+)
+def test_an_odd_configuration_is_a_line_that_names_it(vision, said, tmp_path):
+    source = folder(tmp_path / "a", layout("ref_image_lora2"), {"vision_config": vision})
+    if said is None:
+        parts(source)
+    else:
+        with pytest.raises(WeightsError, match=f"a: .*{said}"):
+            parts(source)
+
+
+def test_an_empty_file_is_named(tmp_path):
+    (tmp_path / "empty.bin").touch()
+    with pytest.raises(WeightsError, match="empty.bin cannot be read"):
+        read(tmp_path / "empty.bin")

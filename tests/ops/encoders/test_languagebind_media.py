@@ -12,11 +12,24 @@ from hypothesis import given, settings, strategies as st
 from safetensors import safe_open
 
 from concept_algebra.ops import constants, kaldi
-from concept_algebra.ops.encoders.languagebind_media import (
-    DEVIATION, LENGTH, MEAN, frame_indices, frames, pixels, spectrogram, starts,
-)  # fmt: skip
+from concept_algebra.ops.encoders import languagebind_media
+from concept_algebra.ops.encoders.languagebind_media import frame_indices, starts
+from concept_algebra.ops.encoders.languagebind_parts import DEVIATION, MEAN
+from concept_algebra.ops.encoders.languagebind_parts import FRAMES as LENGTH
 
 REFERENCE = Path(__file__).parents[2] / "reference" / "languagebind"
+
+
+def pixels(image, size=224):
+    return languagebind_media.pixels(image, size)
+
+
+def frames(video, count=8, size=224):
+    return languagebind_media.frames(video, count, size)
+
+
+def spectrogram(wave, rate, bins, length=LENGTH):
+    return languagebind_media.spectrogram(wave, rate, bins, length, MEAN, DEVIATION)
 
 
 def reference(case):
