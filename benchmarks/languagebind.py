@@ -3,14 +3,14 @@
 `pooled_max_abs` and `gradient_max_rel`: the largest difference from the original implementation over all its reference
 cases, of unit embeddings and of gradients over their largest entry. `..._step_ratio`: time of one step, forward and
 backward to the media's tower input, over that of the same tower with attention written out, full ViT-L/14 sizes with
-random weights, float32, batch 1, the least of a few. `peak_gb`: the process's largest memory until the fused steps are
-done. `--quick` takes 2 of 24 layers.
+random weights, float32, batch 1, the least of a few. `peak_gb`: the process's largest memory during the fused steps,
+with the weights of all three towers (None where that cannot be told). `--quick` takes 2 of 24 layers. On Linux the table has each
+step's own peak; what was measured at full size is in LANGUAGEBIND.md beside this file.
 """
 
 from __future__ import annotations
 
 import json
-import sys
 import tempfile
 import time
 from contextlib import nullcontext
@@ -38,26 +38,43 @@ def run(quick: bool) -> tuple[list[tuple], dict[str, float | None]]:
     layers, repeats = (2, 2) if quick else (LAYERS, 3)
     pooled, gradient = map(max, zip(*(against_reference(case) for case in (*MEDIA, "text"))))
     towers = {modality: full_size(modality, layers) for modality in INPUT}
-    fused = {modality: step(made, modality, False, repeats) for modality, made in towers.items()}
-    peak = peak_gb()
-    plain = {modality: step(made, modality, True, repeats) for modality, made in towers.items()}
-    rows: list[tuple] = [("tower", "layers", "fused s", "plain s", "ratio", "fused saves MiB", "plain saves MiB")]
+    memory = Memory()
+    rows: list[tuple] = [("tower", "layers", "fused s", "plain s", "ratio", "fused keeps MiB", "plain keeps MiB", "fused peak GB", "plain peak GB")]
     figures: dict[str, float | None] = {"pooled_max_abs": pooled, "gradient_max_rel": gradient}
-    for modality in INPUT:
-        (ours, kept), (theirs, more) = fused[modality], plain[modality]
-        rows.append((modality, layers, f"{ours:.2f}", f"{theirs:.2f}", f"{ours / theirs:.2f}", f"{kept:.0f}", f"{more:.0f}"))
+    # from the smaller need to the larger: what the allocator keeps of an earlier step then hides nothing of a later one
+    for modality, made in towers.items():
+        ours, kept, high = step(made, modality, False, repeats, memory)
+        theirs, more, higher = step(made, modality, True, repeats, memory)
+        peaks = ("" if value is None else f"{value:.2f}" for value in (high, higher))
+        rows.append((modality, layers, f"{ours:.2f}", f"{theirs:.2f}", f"{ours / theirs:.2f}", f"{kept:.0f}", f"{more:.0f}", *peaks))
         figures[f"{modality}_step_ratio"] = round(ours / theirs, 3)
-    return rows, figures | {"peak_gb": peak}
+    # clips take the most, and come last
+    return rows, figures | {"peak_gb": None if high is None else round(memory.held + high, 2)}
 
 
-def peak_gb() -> float | None:
-    """The process's largest memory so far, 10^9 bytes; None on Windows, which does not say."""
-    try:
-        import resource
-    except ModuleNotFoundError:
-        return None
-    unit = 1 if sys.platform == "darwin" else 1024
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9, 2)
+class Memory:
+    """The process's memory by Linux's /proc, 10^9 bytes; without one everything is None."""
+
+    def __init__(self):
+        self.held = self._status("VmRSS")
+        """At the beginning: weights and libraries."""
+
+    def watch(self) -> None:
+        """Let the high-water mark begin anew."""
+        if self.held is not None:
+            Path("/proc/self/clear_refs").write_text("5")
+
+    def peak(self) -> float | None:
+        """The most taken since `watch`, beyond what was held at the beginning."""
+        return None if self.held is None else self._status("VmHWM") - self.held
+
+    @staticmethod
+    def _status(name: str) -> float | None:
+        try:
+            lines = Path("/proc/self/status").read_text().splitlines()
+        except OSError:
+            return None
+        return next(int(line.split()[1]) * 1024 / 1e9 for line in lines if line.startswith(name))
 
 
 def against_reference(case: str) -> tuple[float, float]:
@@ -98,8 +115,9 @@ def full_size(modality: str, layers: int) -> VisionTower:
     return made.eval().requires_grad_(False)
 
 
-def step(made: VisionTower, modality: str, plain: bool, repeats: int) -> tuple[float, float]:
-    """(seconds of the fastest of `repeats` steps, MiB that autograd keeps between forward and backward, weights apart)."""
+def step(made: VisionTower, modality: str, plain: bool, repeats: int, memory: Memory) -> tuple[float, float, float | None]:
+    """(seconds of the fastest of `repeats` steps, MiB that autograd keeps between forward and backward, weights apart, and
+    what the process takes at most for a step, see `Memory`)."""
     leaf = torch.randn(INPUT[modality], generator=torch.Generator().manual_seed(0)).requires_grad_()
     weights = {p.untyped_storage().data_ptr() for p in made.parameters()}
     saved: dict[int, int] = {}
@@ -111,6 +129,7 @@ def step(made: VisionTower, modality: str, plain: bool, repeats: int) -> tuple[f
         return tensor
 
     seconds = []
+    memory.watch()
     for _ in range(repeats):
         saved.clear()
         began = time.perf_counter()
@@ -119,4 +138,4 @@ def step(made: VisionTower, modality: str, plain: bool, repeats: int) -> tuple[f
                 pooled, _, dense, _ = made(leaf)
             torch.autograd.grad(pooled[:, 0].sum() + dense[..., 0].mean(), leaf)
         seconds.append(time.perf_counter() - began)
-    return min(seconds), sum(saved.values()) / 2**20
+    return min(seconds), sum(saved.values()) / 2**20, memory.peak()
