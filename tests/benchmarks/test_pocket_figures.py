@@ -1,7 +1,8 @@
-"""The bars of the pocket backbone, as they were set before it was trained: pictures and clips on the full samples of its
-benchmarks, where a few pictures decide, the rest on the quick ones.
+"""The bars of the pocket backbone, as they were set before it was trained, on the full samples of its benchmarks, where a few
+pictures or sounds decide; text, which is far above its bar, on the quick one.
 
-A bar that was missed stands here unlowered, as an expected failure that says what was measured.
+Two bars that were missed are not here, because a test cannot measure them: audio_real_top5, whose recordings are not part of
+the pack, and showcase_top5, which takes ten minutes. `concept-algebra bench pocket` prints them beside what was wanted.
 """
 
 import pytest
@@ -10,16 +11,12 @@ from concept_algebra.benchmarks import pocket_audio, pocket_generators, pocket_i
 from concept_algebra.ops.encoders.pocket import load
 
 
-def missed(measured):
-    return pytest.mark.xfail(reason=f"missed: the full sample measured {measured}; longer training is what is lacking", strict=False)
-
-
 @pytest.fixture(scope="module")
 def found():
     encoder = load()
     figures = {}
     for module in (pocket_text, pocket_image, pocket_audio, pocket_video, pocket_generators):
-        figures |= module.figures(encoder, quick=module not in (pocket_image, pocket_video))
+        figures |= module.figures(encoder, quick=module is pocket_text)
     return figures
 
 
@@ -29,12 +26,12 @@ def found():
         ("image_style_top1", 0.60),
         ("image_style_top5", 0.80),
         ("image_concept_top1", 0.40),
-        pytest.param("audio_top1", 0.80, marks=missed(".64")),
+        ("audio_top1", 0.80),
         # .500 of 240 clips, exactly the bar: rounding on another machine may tip one of them
         pytest.param("video_top1", 0.50, marks=pytest.mark.xfail(reason="measured at the bar itself", strict=False)),
         ("motion_accuracy", 0.80),
         ("autoencoder_psnr", 25.0),
-        pytest.param("prior_top5", 0.50, marks=missed(".40")),
+        ("prior_top5", 0.50),
     ],
 )
 def test_held_out_figure(found, figure, bar):

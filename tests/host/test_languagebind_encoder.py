@@ -110,3 +110,19 @@ def test_concepts_of_two_encoders_do_not_mix(server, languagebind):
         "read": node("Readout", words=6, concept=["both", 0], encoder=["encoder", 0]),
     }
     assert "different spaces do not mix" in server.fail(graph(languagebind, **more))
+
+
+# not sounds: their phase is held fixed in the gradient (signal.invert), and random weights listen to nothing but phase;
+# the tower's own gradient is proved in tests/ops/encoders/test_languagebind.py
+@pytest.mark.parametrize("modality", ["image", "video"])
+def test_gradients_through_it_equal_finite_differences_on_the_server(server, languagebind, modality):
+    more = {
+        "generator": node("LoadGenerator", generator=f"pocket {modality}", encoder=["encoder", 0]),
+        "probe": {
+            "class_type": "ConceptAlgebraTest_Gradient",
+            "inputs": {"moment": 0, "spoil": True, "concept": ["concept", 0], "encoder": ["encoder", 0], "generator": ["generator", 0]},
+        },
+    }
+    found = server.run(graph(languagebind, **more))["probe"]
+    assert found["ratio"][0] == pytest.approx(1, abs=0.05) and found["restored"] == [True]
+    assert found["spoilt"][0] > 50
