@@ -368,7 +368,7 @@ def sound_and_word() -> Flow:
     note = f.note(
         "# A sound and a word shape a picture\n\n"
         "Sounds and words lie in the same space, so they add. First *thunder* is rendered as a sound; then that sound, "
-        "not the word, is encoded, a quarter of *purple* is added, and the sum is drawn. (A word is a sharper target than a sound, so it needs less weight.)\n\n"
+        "not the word, is encoded, 0.4 of *purple* is added, and the sum is drawn. (A word is a sharper target than a sound, so it needs less weight.)\n\n"
         "**Look at** the readout: it names what was heard and what was said.\n\n"
         "**Change** the weights in Concept Add. For a sound of your own, put **Load Audio** in the place of the left "
         "optimiser: connect it to Encode Audio.\n\n" + FULL,
@@ -382,7 +382,7 @@ def sound_and_word() -> Flow:
     play = f.node("PreviewAudio", audio=sounding["audio"])
     heard = f.node("EncodeAudio", name="thunder", audio=sounding["audio"], encoder=encoder)
     purple = f.node("EncodeText", text="purple", encoder=encoder)
-    both = f.node("Add", weight_b=0.25, a=heard, b=purple)
+    both = f.node("Add", weight_b=0.4, a=heard, b=purple)
     readout = f.node("Readout", concept=both, encoder=encoder)
     words = f.node("PreviewAny", "Sound and word, in words", source=readout["words"])
     drawing = f.node("LatentOptimiser", "Latent Optimiser (picture)", steps=PICTURE, concept=both, encoder=encoder, generator=image, prior=prior)
