@@ -10,7 +10,6 @@ step's own peak; what was measured at full size is in LANGUAGEBIND.md beside thi
 
 from __future__ import annotations
 
-import json
 import tempfile
 import time
 from contextlib import nullcontext
@@ -77,15 +76,27 @@ class Memory:
         return next(int(line.split()[1]) * 1024 / 1e9 for line in lines if line.startswith(name))
 
 
-def against_reference(case: str) -> tuple[float, float]:
-    """(largest difference of unit embeddings, of gradients relative to their largest entry) from the original's numbers."""
+def published(case: str, folder: Path) -> dict[str, Tensor]:
+    """Writes a reference case's checkpoint as its repository would hold it, and returns the case's inputs, outputs and
+    gradients."""
     with safe_open(REFERENCE / f"{case}.safetensors", "pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}
         configuration = file.metadata()["config"]
+    save_file({name.removeprefix("sd."): t for name, t in tensors.items() if name.startswith("sd.")}, folder / "model.safetensors")
+    (folder / "config.json").write_text(configuration)
+    return {name: tensor for name, tensor in tensors.items() if not name.startswith("sd.")}
+
+
+def frame_by_frame(pixels: Tensor) -> Tensor:
+    """The reference takes clips [B, 3, T, H, W], our tower [B * T, 3, H, W]; anything else stays."""
+    return pixels.transpose(1, 2).flatten(0, 1) if pixels.dim() == 5 else pixels
+
+
+def against_reference(case: str) -> tuple[float, float]:
+    """(largest difference of unit embeddings, of gradients relative to their largest entry) from the original's numbers."""
     modality = case.split("_")[0]
     with tempfile.TemporaryDirectory() as folder:
-        save_file({name.removeprefix("sd."): t for name, t in tensors.items() if name.startswith("sd.")}, Path(folder, "model.safetensors"))
-        Path(folder, "config.json").write_text(json.dumps(json.loads(configuration)))
+        tensors = published(case, Path(folder))
         made = tower(modality, parts(Path(folder))[modality], torch.float32)
     if modality == "text":
         ids = tensors["in.input_ids"]
@@ -95,7 +106,7 @@ def against_reference(case: str) -> tuple[float, float]:
         unit, known = made.encode(ids, ids.argmax(-1))[0], tensors["grad.token_embeddings"]
     else:
         leaf, known = tensors["in.pixel_values"].requires_grad_(), tensors["grad.pixel_values"]
-        unit = made(leaf.transpose(1, 2).flatten(0, 1) if leaf.dim() == 5 else leaf)[0]
+        unit = made(frame_by_frame(leaf))[0]
     gradient = torch.autograd.grad((unit * tensors["in.cotangent"]).sum(), leaf)[0]
     return float((unit - tensors["out.embedding_unit"]).detach().abs().max()), float((gradient - known).abs().max() / known.abs().max())
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from .output import writable
 
 if TYPE_CHECKING:
     from ..ops.collection import Watch
@@ -36,7 +37,7 @@ def run(options: argparse.Namespace) -> None:
         raise ValueError("the pocket encoder ships calibrated; to measure it anew name a file for the result with --out")
     device = pick_device(options.device)
     encoder = load(options.encoder, dtype=tower_dtype(device))
-    out = _writable(Path(options.out or sidecar(options.encoder)))
+    out = writable(Path(options.out or sidecar(options.encoder)))
     samples = collect(options.sources, encoder, options.modality)
     if out.exists():  # one that cannot be added to is refused now, not after the measuring
         Calibration.load(out, encoder.space)
@@ -49,15 +50,6 @@ def run(options: argparse.Namespace) -> None:
         print(f"{sample.modality}: {cloud}" + (f", {skipped} skipped" if skipped else ""))
     Calibration(encoder.space.encoder_id, clouds).add_to(out, encoder.space)
     print(out)
-
-
-def _writable(out: Path) -> Path:
-    folder = out.absolute().parent
-    if out.is_dir() or not folder.is_dir():
-        raise OSError(f"--out {out}: {'a folder, expected a file' if out.is_dir() else f'there is no folder {folder}'}")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise PermissionError(f"--out {out}: {folder} cannot be written to")
-    return out
 
 
 @contextmanager

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
+
+from .output import writable
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -29,12 +30,8 @@ def run(options: argparse.Namespace) -> None:
     folder = options.out.absolute().parent
     if not folder.exists() and folder.parent.is_dir():
         folder.mkdir()  # models/concept_encoders, where nobody has put anything yet
-    if not folder.is_dir():
-        raise OSError(f"--out {options.out}: there is no folder {folder}")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise PermissionError(f"--out {options.out}: {folder} cannot be written to")
     made = convert(
-        options.sources, options.out, DTYPES[options.dtype], options.text, options.tokenizer,
+        options.sources, writable(options.out), DTYPES[options.dtype], options.text, options.tokenizer,
         watch=lambda batches: tqdm(batches, desc="reading the vocabulary", unit="batch"),
     )  # fmt: skip
     for modality, parameters in made.parameters.items():

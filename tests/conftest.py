@@ -3,6 +3,7 @@ import hashlib
 import pytest
 import torch
 from hypothesis import settings
+from tiny_languagebind import short_lists
 from torch.nn.functional import adaptive_avg_pool2d, normalize
 
 from concept_algebra.ops.encoders.protocol import Embedding
@@ -62,6 +63,13 @@ class SmallEncoder:
     def _embedding(self, rows, modality, grid):
         pooled = normalize(normalize(rows.sum(1), dim=-1) + 0.5 * self.offsets[modality], dim=-1)
         return Embedding(pooled, rows, normalize(rows, dim=-1), grid, modality)
+
+
+@pytest.fixture(scope="module")
+def few_words():
+    """A vocabulary of four entries and nine merges in the place of the shipped and CLIP's."""
+    with short_lists():
+        yield
 
 
 @pytest.fixture(scope="session")

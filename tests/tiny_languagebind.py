@@ -69,6 +69,11 @@ def folder(path, modality, tokenizer=True, **more):
     return path
 
 
+def folders(root, **more):
+    """A checkpoint folder in `root` for each medium; `more` as `folder` and `published` take it."""
+    return [folder(root / name, name, **more) for name in ("image", "audio", "video")]
+
+
 @contextmanager
 def short_lists():
     """Within it the vocabulary has four entries and CLIP's merges are the nine of MERGES: the same code on less."""

@@ -15,9 +15,8 @@ from torch import Tensor, nn
 from ..space import Modality, Space
 from . import languagebind_media as media
 from .clip_tokenizer import ClipTokenizer
-from .pocket_text import UnreadableText
 from .protocol import Embedding
-from .text_tower import TextTower, checked
+from .text_tower import UnreadableText, checked
 from .tower import VisionTower, beside
 
 REPOSITORIES: dict[Modality, str] = {

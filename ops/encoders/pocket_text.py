@@ -13,16 +13,12 @@ from torch import Tensor
 
 from ..weights import WeightsError, fill
 from .protocol import Embedding
-from .text_tower import TextTower, checked
+from .text_tower import TextTower, UnreadableText, checked
 
 CONTEXT = 24  # positions, the start and the end token among them
 CONTINUED = "##"
 SPECIAL = ("<start>", "<end>")
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
-
-
-class UnreadableText(ValueError):
-    """A text with nothing in it that the tokenizer can read."""
 
 
 def words_of(text: str) -> list[str]:

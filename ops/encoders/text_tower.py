@@ -12,6 +12,10 @@ from .protocol import Embedding
 from .tower import Activation, Encoder
 
 
+class UnreadableText(ValueError):
+    """A text with nothing in it that the tokenizer can read."""
+
+
 class TextEmbeddings(nn.Module):
     def __init__(self, tokens: int, context: int, width: int):
         super().__init__()

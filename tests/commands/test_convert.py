@@ -5,24 +5,18 @@ import sys
 from pathlib import Path
 
 import pytest
-from tiny_languagebind import folder, short_lists
+import tiny_languagebind
 
 from concept_algebra.cli import main
 from concept_algebra.ops.encoders import load
 
 PACK = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def few_words():
-    with short_lists():
-        yield
+pytestmark = pytest.mark.usefixtures("few_words")
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
-    root = tmp_path_factory.mktemp("published")
-    return [str(folder(root / name, name)) for name in ("image", "audio", "video")]
+    return list(map(str, tiny_languagebind.folders(tmp_path_factory.mktemp("published"))))
 
 
 def test_folders_become_a_file_that_loads(folders, tmp_path, capsys):

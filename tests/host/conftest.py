@@ -24,12 +24,11 @@ def languagebind(server, tmp_path_factory):
 
     It comes without a vocabulary, so that ComfyUI's own is read.
     """
-    from tiny_languagebind import folder
+    from tiny_languagebind import folders
 
     from concept_algebra.ops.encoders.languagebind_file import convert
 
-    root = tmp_path_factory.mktemp("published")
-    sources = [folder(root / name, name, tokenizer=False, tokens=49408) for name in ("image", "audio", "video")]
+    sources = folders(tmp_path_factory.mktemp("published"), tokenizer=False, tokens=49408)
     made = Path(server.folder) / "models" / "concept_encoders" / "languagebind.safetensors"
     made.parent.mkdir(parents=True)
     convert(sources, made)

@@ -1,12 +1,13 @@
 """The LanguageBind encoder from published folders and from a converted file."""
 
 import pytest
+import tiny_languagebind
 import torch
 from contracts.mps import apple_silicon
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
-from tiny_languagebind import DIMENSION, MERGES, WIDTH, folder, published, short_lists
+from tiny_languagebind import DIMENSION, MERGES, WIDTH, folder, published
 
 from concept_algebra.ops.calibration import Calibration, Cloud, sidecar
 from concept_algebra.ops.concept import Concept
@@ -18,16 +19,12 @@ from concept_algebra.ops.encoders.protocol import Encoder
 from concept_algebra.ops.space import UncalibratedSpace
 from concept_algebra.ops.weights import WeightsError
 
-@pytest.fixture(scope="module", autouse=True)
-def few_words():
-    with short_lists():
-        yield
+pytestmark = pytest.mark.usefixtures("few_words")
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
-    root = tmp_path_factory.mktemp("published")
-    return [folder(root / name, name) for name in ("image", "audio", "video")]
+    return tiny_languagebind.folders(tmp_path_factory.mktemp("published"))
 
 
 @pytest.fixture(scope="module")

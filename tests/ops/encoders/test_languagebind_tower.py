@@ -1,40 +1,15 @@
 """The towers against what the original implementation computes (tests/reference/README.md)."""
 
-import json
-from pathlib import Path
-
 import pytest
 import torch
-from safetensors import safe_open
 
+from concept_algebra.benchmarks.languagebind import MEDIA, frame_by_frame, published
 from concept_algebra.ops.encoders.languagebind_parts import parts
 from concept_algebra.ops.encoders.languagebind_tower import tower
 from concept_algebra.ops.encoders.record import recorded
 
-DATA = Path(__file__).parents[3] / "benchmarks" / "data" / "languagebind"
-MEDIA = ("image", "audio", "audio_lora", "video_lora", "video_vl_new")
-
-
-def reference(case, folder):
-    """A checkpoint folder as published, and the case's input and output tensors."""
-    from safetensors.torch import save_file
-
-    with safe_open(DATA / f"{case}.safetensors", "pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}
-        configuration = json.loads(file.metadata()["config"])
-    stored = {name.removeprefix("sd."): tensor for name, tensor in tensors.items() if name.startswith("sd.")}
-    save_file(stored, folder / "model.safetensors")
-    (folder / "config.json").write_text(json.dumps(configuration))
-    return {name: tensor for name, tensor in tensors.items() if not name.startswith("sd.")}
-
-
 def media(case):
     return case.split("_")[0]
-
-
-def flat(pixels):
-    """The reference takes clips [B, 3, T, H, W], our tower [B * T, 3, H, W]."""
-    return pixels.transpose(1, 2).flatten(0, 1) if pixels.dim() == 5 else pixels
 
 
 def relative(a, b):
@@ -43,14 +18,14 @@ def relative(a, b):
 
 @pytest.mark.parametrize("case", MEDIA)
 def test_a_media_tower_is_the_references(case, tmp_path):
-    known = reference(case, tmp_path)
+    known = published(case, tmp_path)
     found = parts(tmp_path)
     assert set(found) == {"text", media(case)}
     made = tower(media(case), found[media(case)], torch.float32)
     pixels = known["in.pixel_values"].requires_grad_()
     layers = len(made.vision_model.encoder.layers)
     with recorded(made, range(layers + 1)) as record:
-        pooled, tokens, dense, grid = made(flat(pixels))
+        pooled, tokens, dense, grid = made(frame_by_frame(pixels))
     gradient = torch.autograd.grad((pooled * known["in.cotangent"]).sum(), pixels)[0]
     assert (pooled - known["out.embedding_unit"]).abs().max() < 2e-6
     assert relative(gradient, known["grad.pixel_values"]) < 2e-5
@@ -64,7 +39,7 @@ def test_a_media_tower_is_the_references(case, tmp_path):
 
 
 def test_the_text_tower_is_the_references(tmp_path):
-    known = reference("text", tmp_path)
+    known = published("text", tmp_path)
     made = tower("text", parts(tmp_path)["text"], torch.float32)
     ids = known["in.input_ids"]
     leaf = made.text_model.embeddings.token_embedding(ids).clone().requires_grad_()
@@ -86,7 +61,7 @@ def test_the_text_tower_is_the_references(tmp_path):
 
 def test_activations_and_heads_make_a_difference(tmp_path):
     """What a loader that ignores the configuration would get wrong shows far above the tolerance."""
-    known = reference("image", tmp_path)
+    known = published("image", tmp_path)
     for changed in ({"activation": "quick_gelu"}, {"heads": 2}):
         part = parts(tmp_path)["image"]
         part.settings.update(changed)
@@ -96,29 +71,29 @@ def test_activations_and_heads_make_a_difference(tmp_path):
 
 @pytest.mark.parametrize("case", MEDIA)
 def test_a_batch_is_its_members(case, tmp_path):
-    known = reference(case, tmp_path)
+    known = published(case, tmp_path)
     made = tower(media(case), parts(tmp_path)[media(case)], torch.float32)
     x = known["in.pixel_values"]
-    together = made(flat(x))
+    together = made(frame_by_frame(x))
     for i in range(len(x)):
-        for whole, alone in zip(together[:3], made(flat(x[i : i + 1]))[:3]):
+        for whole, alone in zip(together[:3], made(frame_by_frame(x[i : i + 1]))[:3]):
             torch.testing.assert_close(whole[i : i + 1], alone, atol=2e-6, rtol=1e-5)
 
 
 @pytest.mark.parametrize("case", MEDIA)
 def test_half_precision_stays_close(case, tmp_path):
-    known = reference(case, tmp_path)
+    known = published(case, tmp_path)
     made = tower(media(case), parts(tmp_path)[media(case)], torch.bfloat16)
-    pooled, tokens, dense, _ = made(flat(known["in.pixel_values"]).bfloat16())
+    pooled, tokens, dense, _ = made(frame_by_frame(known["in.pixel_values"]).bfloat16())
     assert pooled.dtype == dense.dtype == torch.float32
     assert (pooled * known["out.embedding_unit"]).sum(-1).min() > 0.995
 
 
 @pytest.mark.parametrize("case", MEDIA)
 def test_attention_on_request_is_what_the_fused_kernel_uses(case, tmp_path):
-    known = reference(case, tmp_path)
+    known = published(case, tmp_path)
     made = tower(media(case), parts(tmp_path)[media(case)], torch.float32)
-    x = flat(known["in.pixel_values"]).requires_grad_()
+    x = frame_by_frame(known["in.pixel_values"]).requires_grad_()
     plain = made(x)
     with recorded(made, attention=True) as record:
         seen = made(x)
@@ -135,7 +110,7 @@ def test_attention_on_request_is_what_the_fused_kernel_uses(case, tmp_path):
 
 
 def test_attention_of_text_looks_back_only(tmp_path):
-    known = reference("text", tmp_path)
+    known = published("text", tmp_path)
     made = tower("text", parts(tmp_path)["text"], torch.float32)
     ids = known["in.input_ids"]
     with recorded(made, attention=True) as record:
@@ -145,7 +120,7 @@ def test_attention_of_text_looks_back_only(tmp_path):
 
 
 def test_a_record_holds_one_pass_and_layers_that_are_there(tmp_path):
-    known = reference("image", tmp_path)
+    known = published("image", tmp_path)
     made = tower("image", parts(tmp_path)["image"], torch.float32)
     with pytest.raises(ValueError, match="layer 4 was asked for, the towers have layers 0 to 3"):
         with recorded(made, [4]):
@@ -158,7 +133,7 @@ def test_a_record_holds_one_pass_and_layers_that_are_there(tmp_path):
 
 def test_dense_tokens_come_from_correlative_attention(tmp_path):
     """Equal to the written-out formula of correlative attention, on the state before the last layer."""
-    known = reference("image", tmp_path)
+    known = published("image", tmp_path)
     made = tower("image", parts(tmp_path)["image"], torch.float32)
     x = known["in.pixel_values"][:1]
     with recorded(made, range(4)) as record:
