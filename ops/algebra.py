@@ -1,5 +1,8 @@
-"""Arithmetic on dense vectors [..., D] in centred units. Nothing is normalised on the way: only slerp leaves the
-linear world, and it works on unit directions."""
+"""Arithmetic on dense vectors [..., D] in centred units, and on codes. Nothing is normalised on the way: only slerp leaves
+the linear world, and it works on unit directions.
+
+A code here is a pair of nonnegative rows [2, m]: how much of each feature is there, and how much is taken away beyond
+that (its leftovers). A feature named in both rows, which only `union` makes, is there and resisted at once."""
 
 from __future__ import annotations
 
@@ -19,11 +22,6 @@ def add(a: Tensor, b: Tensor) -> Tensor:
     return a + b
 
 
-def subtract(a: Tensor, b: Tensor) -> Tensor:
-    """a - b."""
-    return a - b
-
-
 def scale(a: Tensor, weight: float) -> Tensor:
     """weight * a. Raises ValueError for a weight that is not finite."""
     return a * _finite_weight(weight)
@@ -33,6 +31,41 @@ def lerp(a: Tensor, b: Tensor, t: float) -> Tensor:
     """(1 - t) * a + t * b, exact at both ends; t in 0..1, ValueError outside."""
     _fraction(t)
     return (1 - t) * a + t * b
+
+
+def union(a: Tensor, b: Tensor) -> Tensor:
+    """What is in either of two codes, as much as in the one that has more: the larger of each amount."""
+    return torch.maximum(a, b)
+
+
+def meet(a: Tensor, b: Tensor) -> Tensor:
+    """What two codes have in common: the smaller of each amount."""
+    return torch.minimum(a, b)
+
+
+def negated(a: Tensor) -> Tensor:
+    """The code with what is there and what is taken away exchanged."""
+    return a.flip(0)
+
+
+def summed(a: Tensor, b: Tensor) -> Tensor:
+    """a + b of two codes, where what one takes away is settled with what the other has; the rest stays in its row.
+
+    summed(a, negated(b)) is therefore the truncated difference relu(a - b) in its first row, and in its second the leftovers
+    that make (a - b) + b = a.
+    """
+    total = a + b
+    return total - total.amin(0)
+
+
+def weighed(a: Tensor, weight: float) -> Tensor:
+    """weight * a of a code; a negative weight exchanges its rows. ValueError for a weight that is not finite."""
+    return a * _finite_weight(weight) if weight >= 0 else negated(a) * -_finite_weight(weight)
+
+
+def mixed(a: Tensor, b: Tensor, wa: float, wb: float) -> Tensor:
+    """wa * a + wb * b of two codes row by row, for weights of 0 and more: nothing cancels, so what it decodes to is linear."""
+    return wa * a + wb * b
 
 
 def direction(a: Tensor) -> Tensor:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
+import math
 import numbers
 import os
 import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial, reduce
 from typing import TYPE_CHECKING
 
 import torch
@@ -16,13 +19,16 @@ from torch import Tensor
 
 from . import algebra, written
 from .atomic import write_bytes
+from .features.code import Code, DictionaryMismatch
 from .media import SILENCE, read_audio, read_image, read_video
 from .space import MODALITIES, Modality, Space, SpaceMismatch, UncalibratedSpace, finite
 from .written import Written
 
 if TYPE_CHECKING:
     from .encoders.protocol import Embedding, Encoder
+    from .features.dictionary import Dictionary
 
+Law = Callable[[Tensor, Tensor], Tensor]
 FORMAT = "concept-algebra/concept/1"
 SMALLEST = 8
 """Pixels a side under which a picture is refused."""
@@ -57,13 +63,17 @@ class Concept:
     """An immutable place in a space.
 
     vector: [D] float32 on the CPU, in centred units; its length is kept through arithmetic (one embedded leaf is about
-        1 long), `direction` is the unit vector.
+        1 long), `direction` is the unit vector. Of a concept with a code it is what the code decodes to.
     space: where it lies; concepts of different spaces never mix (SpaceMismatch).
     operands: its leaves with signed weights; a weight that cancels to zero drops out.
     expression: what made it; `str(concept)` gives text that `expression.evaluate` reads back.
+    code: its features, once `decomposed`; None for a dense concept.
 
-    `+`, `-` and multiplication by a number are plain linear algebra, at strength 1 whatever the modalities, so that
-    their laws hold. Moving a concept by a delta from another modality wants gain: see `shift`.
+    Where both sides have a code, arithmetic happens there, feature by feature; else `+`, `-` and multiplication by a number
+    are plain linear algebra. Either way at strength 1 whatever the modalities, so that their laws hold. On codes a - b is a
+    truncated difference: no feature falls below nothing, and what b has beyond a is kept aside (`Code.leftovers`), so that
+    (a - b) + b is a again. `|` and `&`, union and meet, are of codes only.
+    Moving a concept by a delta from another modality wants gain: see `shift`.
     Every ValueError here names the expression or the argument at fault.
     """
 
@@ -71,6 +81,7 @@ class Concept:
     space: Space
     operands: tuple[Operand, ...]
     expression: Written
+    code: Code | None = None
 
     # Makes `numpy.float64(0.3) * concept` come here instead of numpy trying to see an array in it.
     __array_ufunc__ = None
@@ -154,6 +165,22 @@ class Concept:
         )
         return cls(space.centre(pooled, embedding.modality), space, (leaf,), expression)
 
+    @classmethod
+    def feature(cls, name: str, dictionary: Dictionary) -> Concept:
+        """One feature of a dictionary as a concept. ValueError, with the nearest names, for a name that it lacks."""
+        code = Code.single(_index(name, dictionary), dictionary)
+        return cls(code.vector, dictionary.space, (), written.feature(name), code)
+
+    def decomposed(self, dictionary: Dictionary) -> Concept:
+        """The same place, with its code over a dictionary. The vector is kept to rounding: what the dictionary cannot say
+        stays as the code's residual. SpaceMismatch for a dictionary of another space."""
+        self.space.require(dictionary.space)
+        if self.code is not None and self.code.dictionary.id == dictionary.id:
+            return self
+        heaviest = max(self.operands, key=lambda operand: abs(operand.weight), default=None)
+        code = Code.of(self.vector, heaviest.modality if heaviest else "text", self.expression.text, dictionary)
+        return replace(self, vector=code.vector, code=code)
+
     @property
     def direction(self) -> Tensor:
         """The unit vector [D]. ValueError when the concept is zero (shorter than `algebra.ZERO`)."""
@@ -192,28 +219,63 @@ class Concept:
     def __add__(self, other: Concept) -> Concept:
         if not isinstance(other, Concept):
             return NotImplemented
-        return self._with(other, algebra.add(*self._pair(other)), 1, 1, written.total(self.expression, other.expression))
+        expression = written.total(self.expression, other.expression)
+        return self._with(other, algebra.add, algebra.summed, _added(self.operands, other.operands), expression)
 
     def __sub__(self, other: Concept) -> Concept:
         if not isinstance(other, Concept):
             return NotImplemented
-        expression = written.total(self.expression, written.product(-1, other.expression))
-        return self._with(other, algebra.subtract(*self._pair(other)), 1, -1, expression)
+        return self + -1 * other
+
+    def __or__(self, other: Concept) -> Concept:
+        """Union: of every feature as much as the one that has more of it. ValueError unless both have a code."""
+        if not isinstance(other, Concept):
+            return NotImplemented
+        operands = _merged(self.operands, other.operands, max)
+        return self._with(other, None, algebra.union, operands, written.union(self.expression, other.expression))
+
+    def __and__(self, other: Concept) -> Concept:
+        """Meet: of every feature as much as both have of it. ValueError unless both have a code."""
+        if not isinstance(other, Concept):
+            return NotImplemented
+        operands = _merged(self.operands, other.operands, min)
+        return self._with(other, None, algebra.meet, operands, written.meet(self.expression, other.expression))
 
     def __mul__(self, weight: float) -> Concept:
         if not isinstance(weight, numbers.Real):
             return NotImplemented
+        code = self.code and self.code.weighed(float(weight))
         return replace(
             self,
-            vector=algebra.scale(self.vector, float(weight)),
+            vector=code.vector if code else algebra.scale(self.vector, float(weight)),
             operands=_weighted(self.operands, float(weight)),
             expression=written.product(float(weight), self.expression),
+            code=code,
         )
 
     __rmul__ = __mul__
 
     def __neg__(self) -> Concept:
         return self * -1
+
+    def without(self, what: Concept | str | Sequence[str], erase: bool = False) -> Concept:
+        """This concept with features switched off: those that another has, or those of these names.
+
+        erase: also project off what still points along them (`Code.leak`), which other features and the residual carry.
+        ValueError without a code and for an unknown name, DictionaryMismatch for a concept over another dictionary.
+        """
+        what = self._meant(what)
+        code = self._coded("without").erased(what.code.active) if erase else self._coded("without").scaled(what.code.active, 0.0)
+        expression = written.call("erased" if erase else "without", self.expression, what.expression)
+        return replace(self, vector=code.vector, code=code, expression=expression)
+
+    def scaled(self, what: Concept | str | Sequence[str], factor: float) -> Concept:
+        """This concept with features `factor` times as strong, 0 or more. What is meant, and errors, as in `without`."""
+        if not (math.isfinite(factor) and factor >= 0):
+            raise ValueError(f"factor is {factor}, expected a number of 0 or more")
+        what = self._meant(what)
+        code = self._coded("scaled").scaled(what.code.active, factor)
+        return replace(self, vector=code.vector, code=code, expression=written.call("scaled", self.expression, what.expression, factor))
 
     def shift(self, delta: Concept, strength: float | None = None) -> Concept:
         """self + strength * delta, where delta is a difference such as `purple - white`.
@@ -229,7 +291,8 @@ class Concept:
     def lerp(a: Concept, b: Concept, t: float) -> Concept:
         """(1 - t) * a + t * b; t in 0..1, ValueError outside."""
         expression = written.total(written.product(1 - t, a.expression), written.product(t, b.expression))
-        return a._with(b, algebra.lerp(*a._pair(b), t), 1 - t, t, expression)
+        operands = _added(_weighted(a.operands, 1 - t), _weighted(b.operands, t))
+        return a._with(b, partial(algebra.lerp, t=t), partial(algebra.lerp, t=t), operands, expression)
 
     @staticmethod
     def slerp(a: Concept, b: Concept, t: float) -> Concept:
@@ -237,10 +300,12 @@ class Concept:
 
         ValueError for t outside 0..1, for a zero concept and for opposite directions.
         """
-        vectors = a._pair(b)
+        a.space.require(b.space)
         wa, wb = algebra.slerp_weights(a.direction, b.direction, t)
+        wa, wb = wa / float(a.vector.norm()), wb / float(b.vector.norm())
+        operands = _added(_weighted(a.operands, wa), _weighted(b.operands, wb))
         expression = written.slerp(a.expression, b.expression, t)
-        return a._with(b, algebra.slerp(*vectors, t), wa / float(a.vector.norm()), wb / float(b.vector.norm()), expression)
+        return a._with(b, partial(algebra.slerp, t=t), partial(algebra.mixed, wa=wa, wb=wb), operands, expression)
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the concept, its operands' tokens and its provenance to one safetensors file, atomically.
@@ -254,17 +319,24 @@ class Concept:
         for i, operand in enumerate(self.operands):
             tensors |= {f"operand.{i}.tokens": operand.tokens, f"operand.{i}.dense": operand.dense}
             leaves.append([operand.written, operand.modality, operand.weight, list(operand.grid)])
+        if self.code:
+            tensors |= self.code.tensors()
         metadata = {
             "format": FORMAT,
             "space": self.space.id,
             "expression": json.dumps([self.expression.text, self.expression.form]),
             "operands": json.dumps(leaves),
+            "sources": json.dumps(self.code.sources if self.code else []),
+            "dictionary": self.code.dictionary.id if self.code else "",
         }
         write_bytes(path, save(tensors, metadata))
 
     @classmethod
-    def load(cls, path: str | os.PathLike, space: Space) -> Concept:
-        """Read what `save` wrote. SpaceMismatch when it was made in another space; ValueError for any other file."""
+    def load(cls, path: str | os.PathLike, space: Space, dictionary: Dictionary | None = None) -> Concept:
+        """Read what `save` wrote, with its code when it is over this dictionary, else dense.
+
+        SpaceMismatch when it was made in another space; ValueError for any other file.
+        """
         from safetensors import SafetensorError, safe_open
 
         try:
@@ -283,12 +355,14 @@ class Concept:
                 Operand(text, modality, float(weight), tensors[f"operand.{i}.tokens"], tensors[f"operand.{i}.dense"], tuple(grid))
                 for i, (text, modality, weight, grid) in enumerate(json.loads(metadata["operands"]))
             )
-            vector = tensors["vector"]
-        except (KeyError, TypeError, ValueError) as error:
+            vector, code = tensors["vector"], None
+            if dictionary is not None and metadata.get("dictionary") == dictionary.id:
+                code = Code.restored(tensors, json.loads(metadata["sources"]), dictionary)
+        except (KeyError, TypeError, ValueError, IndexError) as error:
             raise ValueError(f"{path} is a damaged concept file: {error!r}") from error
         if unknown := {operand.modality for operand in operands} - set(MODALITIES):
             raise ValueError(f"{path} is a damaged concept file: unknown modality {sorted(unknown)}")
-        return cls(vector, space, operands, expression)
+        return cls(vector, space, operands, expression, code)
 
     def __str__(self) -> str:
         return self.expression.text
@@ -296,17 +370,34 @@ class Concept:
     def __repr__(self) -> str:
         return f"Concept({self.expression.text!r}, space={self.space.id!r})"
 
-    def _pair(self, other: Concept) -> tuple[Tensor, Tensor]:
+    def _with(self, other: Concept, dense: Law | None, coded: Law, operands: tuple[Operand, ...], expression: Written) -> Concept:
+        """This and another by a law of codes where both have one, else of vectors. `dense` None: codes are asked for."""
         self.space.require(other.space)
-        return self.vector, other.vector
-
-    def _with(self, other: Concept, vector: Tensor, mine: float, theirs: float, expression: Written) -> Concept:
-        operands = _weighted(self.operands, mine)
-        for leaf in _weighted(other.operands, theirs):
-            operands = _merged(operands, leaf)
         if problem := off_centre(self.space, self.modalities | other.modalities):
             say_once(problem)
-        return Concept(vector, self.space, operands, expression)
+        if dense is None or (self.code and other.code):
+            name = expression.text
+            code = self._coded(name).combined(other._coded(name), coded)
+            return Concept(code.vector, self.space, operands, expression, code)
+        return Concept(dense(self.vector, other.vector), self.space, operands, expression)
+
+    def _coded(self, wanted: str) -> Code:
+        if self.code is None:
+            raise ValueError(f"{wanted}: '{self}' has no code; decompose it first (Concept.decomposed, SAE Decompose)")
+        return self.code
+
+    def _meant(self, what: Concept | str | Sequence[str]) -> Concept:
+        """The concept whose features are meant: itself, or the sum of the named ones."""
+        if isinstance(what, Concept):
+            self.space.require(what.space)
+            if what._coded(str(self)).dictionary.id != self._coded(str(what)).dictionary.id:
+                raise DictionaryMismatch(self.code.dictionary.id, what.code.dictionary.id)
+            return what
+        names = [what] if isinstance(what, str) else what
+        if not names:
+            raise ValueError(f"no feature is named, expected one or more of '{self}'")
+        found = [Concept.feature(name, self._coded(names[0]).dictionary) for name in names]
+        return reduce(Concept.__add__, found)
 
 
 def off_centre(space: Space, modalities: frozenset[Modality]) -> str:
@@ -335,14 +426,35 @@ def _weighted(operands: tuple[Operand, ...], weight: float) -> tuple[Operand, ..
     return tuple(operand for operand in scaled if operand.weight != 0)
 
 
-def _merged(operands: tuple[Operand, ...], leaf: Operand) -> tuple[Operand, ...]:
-    for i, operand in enumerate(operands):
-        if operand.same_leaf(leaf):
-            weight = operand.weight + leaf.weight
-            # 0.1 + 0.2 - 0.3 leaves a rounding error, not an operand.
-            gone = abs(weight) <= 1e-12 * abs(leaf.weight)
-            return operands[:i] + (() if gone else (replace(operand, weight=weight),)) + operands[i + 1 :]
-    return (*operands, leaf)
+def _added(mine: tuple[Operand, ...], theirs: tuple[Operand, ...]) -> tuple[Operand, ...]:
+    return _merged(mine, theirs, _settled)
+
+
+def _settled(a: float, b: float) -> float:
+    # 0.1 + 0.2 - 0.3 leaves a rounding error, not an operand.
+    return 0.0 if abs(a + b) <= 1e-12 * abs(b) else a + b
+
+
+def _merged(mine: tuple[Operand, ...], theirs: tuple[Operand, ...], law: Callable[[float, float], float]) -> tuple[Operand, ...]:
+    """Leaves of both with `law` of their weights, where a leaf that one side lacks weighs 0; 0 drops out."""
+    merged, rest = [], list(theirs)
+    for leaf in mine:
+        twin = next((other for other in rest if other.same_leaf(leaf)), None)
+        if twin:
+            rest.remove(twin)
+        merged.append(replace(leaf, weight=law(leaf.weight, twin.weight if twin else 0.0)))
+    merged += [replace(leaf, weight=law(0.0, leaf.weight)) for leaf in rest]
+    return tuple(leaf for leaf in merged if leaf.weight != 0)
+
+
+def _index(name: str, dictionary: Dictionary) -> int:
+    """Which feature has this name. ValueError, with the nearest names, for none."""
+    try:
+        return dictionary.names.index(name)
+    except ValueError:
+        near = difflib.get_close_matches(name, dictionary.names, 3)
+        hint = f"; did you mean {', '.join(near)}?" if near else ""
+        raise ValueError(f"the dictionary '{dictionary.id}' has no feature named '{name}'{hint}") from None
 
 
 def _media(tensor: Tensor, kind: str, dimensions: int, expected: str) -> Tensor:

@@ -1,10 +1,16 @@
 """The expression language: text such as `0.3*sunset + 0.7*ocean` to a Concept.
 
+    union    meet ("|" meet)*              the larger of each feature's amounts
+    meet     sum ("&" sum)*                the smaller: what they have in common
     sum      product (("+" | "-") product)*
     product  factor ("*" factor)*          exactly one factor is a concept, the others are numbers
     factor   "-"* (number | atom)
-    atom     phrase | "quoted phrase" | "(" sum ")" | function
-    function image("photo.jpg") | audio("thunder.wav") | video("clip.mp4") | slerp(sum, sum, number)
+    atom     phrase | "quoted phrase" | "(" union ")" | function
+    function image("photo.jpg") | audio("thunder.wav") | video("clip.mp4") | slerp(union, union, number)
+             feature("name") | without(union, union) | erased(union, union) | scaled(union, union, number)
+
+`|`, `&`, `feature` and the three functions after it work on codes (see `features`): without(dog, fur) switches off in dog
+the features that fur has, erased also projects off what leaks along them, scaled makes them so many times as strong.
 
 A phrase is one or more bare words with spaces between: `sad clown + red balloon`. Hyphens and apostrophes inside a word
 belong to it (`t-shirt`, `fire-water` is one word); a hyphen with a space on either side, or before a number with a `*`
@@ -31,13 +37,16 @@ from .written import NUMBER, Written
 
 if TYPE_CHECKING:
     from .encoders.protocol import Encoder
+    from .features.dictionary import Dictionary
 
 LONGEST, DEEPEST = 10_000, 50
 """Bounds of what is parsed: characters, and parentheses or functions inside one another."""
 
 MEDIA: tuple[Modality, ...] = ("image", "audio", "video")
-FUNCTIONS = (*MEDIA, "slerp")
-OPERATORS = {"+": "+", "-": "-", "\u2212": "-", "*": "*", "\u00d7": "*", "(": "(", ")": ")", ",": ","}
+EDITS = ("without", "erased", "scaled")
+FUNCTIONS = (*MEDIA, "slerp", "feature", *EDITS)
+OPERATORS = {"|": "|", "&": "&", "+": "+", "-": "-", "\u2212": "-", "*": "*", "\u00d7": "*", "(": "(", ")": ")", ",": ","}
+AN_OPERATOR = "'+', '-', '*', '|', '&'"
 A_CONCEPT = "a word, a quoted phrase, a number with '*', '(' or a function"
 
 
@@ -102,7 +111,40 @@ class Slerp:
     t: float
 
 
-Node = Union[Phrase, Name, Media, Scale, Sum, Slerp]
+@dataclass(frozen=True)
+class Feature:
+    """A dictionary's feature by its name."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Join:
+    """a | b."""
+
+    a: Node
+    b: Node
+
+
+@dataclass(frozen=True)
+class Meet:
+    """a & b."""
+
+    a: Node
+    b: Node
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One of `EDITS`: a with the features of b switched off, erased, or `factor` times as strong."""
+
+    function: str
+    a: Node
+    b: Node
+    factor: float | None = None
+
+
+Node = Union[Phrase, Name, Media, Feature, Scale, Sum, Slerp, Join, Meet, Edit]
 
 
 def evaluate(
@@ -110,23 +152,44 @@ def evaluate(
     encoder: Encoder,
     base_dir: str | os.PathLike | None = None,
     names: Mapping[str, Concept] | None = None,
+    dictionary: Dictionary | None = None,
 ) -> Concept:
     """The concept that an expression describes.
 
     base_dir: where relative file names begin; by default the working directory. Provenance keeps names as written.
     names: concepts that bare phrases stand for, before they are read as text.
+    dictionary: what every operand is decomposed with. Without one, operands are dense, unless the expression asks for codes:
+        then they are read in the words of the space's vocabulary (`features.pursuit`).
 
     Raises ExpressionError for a mistake in the text, MediaError for a file, SpaceMismatch for a name of another space,
     ValueError for slerp between opposite concepts or a modality that the encoder lacks.
     """
     names = names or {}
     made: dict[Node, Concept] = {}
+    tree = parse(text, names)
+    if dictionary is None and wants_codes(tree):
+        from .features.pursuit import Pursuit
+
+        dictionary = Pursuit(encoder.space)
+
+    def coded(concept: Concept) -> Concept:
+        return concept.decomposed(dictionary) if dictionary else concept
 
     def value(node: Node) -> Concept:
         match node:
             case Name(name):
                 encoder.space.require(names[name].space)
-                return names[name]
+                return coded(names[name])
+            case Feature(name):
+                return Concept.feature(name, dictionary)
+            case Join(a, b):
+                return value(a) | value(b)
+            case Meet(a, b):
+                return value(a) & value(b)
+            case Edit("scaled", a, b, factor):
+                return value(a).scaled(value(b), factor)
+            case Edit(function, a, b):
+                return value(a).without(value(b), erase=function == "erased")
             case Scale(weight, of):
                 return weight * value(of)
             case Sum((first, *others)):
@@ -137,7 +200,7 @@ def evaluate(
             case Slerp(a, b, t):
                 return Concept.slerp(value(a), value(b), t)
         if node not in made:
-            made[node] = leaf(node)
+            made[node] = coded(leaf(node))
         return made[node]
 
     def leaf(node: Phrase | Media) -> Concept:
@@ -149,19 +212,29 @@ def evaluate(
         read = {"image": Concept.from_image, "audio": Concept.from_audio, "video": Concept.from_video}[modality]
         return read(Path(base_dir or "") / node.path, encoder).called(written.media(modality, node.path))
 
-    return value(parse(text, names))
+    return value(tree)
 
 
-def leaves(node: Node) -> list[Phrase | Name | Media]:
+def leaves(node: Node) -> list[Phrase | Name | Media | Feature]:
     """What an expression is made of, in the order written, repetitions included."""
+    parts = _parts(node)
+    return [leaf for part in parts for leaf in leaves(part)] if parts else [node]
+
+
+def wants_codes(node: Node) -> bool:
+    """Whether an expression can only be understood of codes: it holds `|`, `&`, a feature or an edit of features."""
+    return isinstance(node, (Feature, Join, Meet, Edit)) or any(map(wants_codes, _parts(node)))
+
+
+def _parts(node: Node) -> tuple[Node, ...]:
     match node:
         case Scale(_, of):
-            return leaves(of)
+            return (of,)
         case Sum(terms):
-            return [leaf for term in terms for leaf in leaves(term)]
-        case Slerp(a, b, _):
-            return leaves(a) + leaves(b)
-    return [node]
+            return terms
+        case Slerp(a, b) | Join(a, b) | Meet(a, b) | Edit(_, a, b):
+            return a, b
+    return ()
 
 
 def to_text(node: Node) -> str:
@@ -186,6 +259,14 @@ def _written(node: Node) -> Written:
             return result
         case Slerp(a, b, t):
             return written.slerp(_written(a), _written(b), t)
+        case Feature(name):
+            return written.feature(name)
+        case Join(a, b):
+            return written.union(_written(a), _written(b))
+        case Meet(a, b):
+            return written.meet(_written(a), _written(b))
+        case Edit(function, a, b, factor):
+            return written.call(function, _written(a), _written(b), *(() if factor is None else (factor,)))
 
 
 def parse(text: str, names: Collection[str] = ()) -> Node:
@@ -195,11 +276,11 @@ def parse(text: str, names: Collection[str] = ()) -> Node:
     parser = _Parser(text, names)
     if parser.token.kind == "end":
         parser.fail(f"the expression is empty, expected {A_CONCEPT}")
-    node = parser.sum()
+    node = parser.union()
     if parser.token.kind == ")":
-        parser.fail("this ')' closes nothing, expected '+', '-', '*' or the end")
+        parser.fail(f"this ')' closes nothing, expected {AN_OPERATOR} or the end")
     if parser.token.kind != "end":
-        parser.fail(f"expected '+', '-', '*' or the end{parser.found()}")
+        parser.fail(f"expected {AN_OPERATOR} or the end{parser.found()}")
     return node
 
 
@@ -217,16 +298,30 @@ class _Parser:
         self.text, self.names, self.at, self.depth = text, names, 0, 0
         self.last, self.token = None, self.scan()
 
-    def sum(self) -> Node:
+    def union(self) -> Node:
         self.depth += 1
         if self.depth > DEEPEST:
             self.fail(f"nested too deep, expected up to {DEEPEST} levels")
+        node = self.meet()
+        while self.token.kind == "|":
+            self.next()
+            node = Join(node, self.meet())
+        self.depth -= 1
+        return node
+
+    def meet(self) -> Node:
+        node = self.sum()
+        while self.token.kind == "&":
+            self.next()
+            node = Meet(node, self.sum())
+        return node
+
+    def sum(self) -> Node:
         node = self.product()
         while self.token.kind in ("+", "-"):
             sign = -1.0 if self.next().kind == "-" else 1.0
             first = node.terms if isinstance(node, Sum) else (node,)
             node = Sum((*first, self.scaled(sign, self.product())))
-        self.depth -= 1
         return node
 
     def product(self) -> Node:
@@ -254,7 +349,7 @@ class _Parser:
         token = self.token
         if token.kind == "(":
             self.next()
-            node = self.sum()
+            node = self.union()
             self.close(token)
             return node
         if token.kind == "quoted":
@@ -280,25 +375,40 @@ class _Parser:
             hint = f"did you mean {near[0]}?" if near else f"expected {', '.join(FUNCTIONS)}, or quotes around a phrase"
             self.fail(f"unknown function '{name.text}', {hint}", name.start)
         opening = self.next()
-        if name.text in MEDIA:
+        if name.text in (*MEDIA, "feature"):
+            what = "name of a feature" if name.text == "feature" else "file name"
             if self.token.kind != "quoted" or not self.token.text.strip():
-                self.fail(f'expected a file name in quotes, as in {name.text}("file"){self.found()}')
-            node = Media(name.text, self.next().text)
+                self.fail(f'expected a {what} in quotes, as in {name.text}("{what.split()[0]}"){self.found()}')
+            text = self.next().text
+            node = Feature(text) if name.text == "feature" else Media(name.text, text)
+        elif name.text in EDITS:
+            example = f"{name.text}(dog, fur{', 2' if name.text == 'scaled' else ''})"
+            a, b, factor = self.argument("the concept to edit", example), self.union(), None
+            if name.text == "scaled":
+                self.comma("whose features are meant", example)
+                if self.token.kind != "number":
+                    self.fail(f"expected a number of 0 or more, as in {example}{self.found()}")
+                factor = self.number()
+            node = Edit(name.text, a, b, factor)
         else:
-            a = self.argument("the concept to start from")
-            b = self.argument("the concept to end at")
+            example = "slerp(fire, water, 0.5)"
+            a = self.argument("the concept to start from", example)
+            b = self.argument("the concept to end at", example)
             if self.token.kind != "number" or float(self.token.text) > 1:
-                self.fail(f"expected a number from 0 to 1, as in slerp(fire, water, 0.5){self.found()}")
+                self.fail(f"expected a number from 0 to 1, as in {example}{self.found()}")
             node = Slerp(a, b, self.number())
         self.close(opening)
         return node
 
-    def argument(self, what: str) -> Node:
-        node = self.sum()
-        if self.token.kind != ",":
-            self.fail(f"expected ',' after {what}, as in slerp(fire, water, 0.5){self.found()}")
-        self.next()
+    def argument(self, what: str, example: str) -> Node:
+        node = self.union()
+        self.comma(what, example)
         return node
+
+    def comma(self, what: str, example: str) -> None:
+        if self.token.kind != ",":
+            self.fail(f"expected ',' after {what}, as in {example}{self.found()}")
+        self.next()
 
     def number(self) -> float:
         value = float(self.next().text)

@@ -6,21 +6,24 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from .space import Modality
 
 NUMBER = re.compile(r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 WEIGHT = re.compile(NUMBER.pattern + r"\s*\*", re.ASCII)
 JOINTS = ("-", "'", "\u2019")
+Form = Literal["atom", "product", "sum", "meet", "union"]
+FORMS: tuple[Form, ...] = get_args(Form)
+"""What binds tightest first, as in Python."""
 
 
 @dataclass(frozen=True)
 class Written:
-    """An expression's text and its outermost form; "sum" wants parentheses inside a product."""
+    """An expression's text and its outermost form, which tells where it wants parentheses."""
 
     text: str
-    form: Literal["atom", "product", "sum"] = "atom"
+    form: Form = "atom"
 
     def __str__(self) -> str:
         return self.text
@@ -39,16 +42,25 @@ def media(modality: Modality, path: str) -> Written:
 
 def total(a: Written, b: Written) -> Written:
     """a + b, or a - c where b is -c."""
-    if b.form == "sum":
-        return Written(f"{a} + ({b})", "sum")
-    return Written(f"{a} - {b.text[1:]}" if b.text.startswith("-") else f"{a} + {b}", "sum")
+    left, right = _inside(a, "sum"), _inside(b, "product")
+    return Written(f"{left} - {right[1:]}" if right.startswith("-") else f"{left} + {right}", "sum")
+
+
+def meet(a: Written, b: Written) -> Written:
+    """a & b."""
+    return Written(f"{_inside(a, 'meet')} & {_inside(b, 'sum')}", "meet")
+
+
+def union(a: Written, b: Written) -> Written:
+    """a | b."""
+    return Written(f"{_inside(a, 'union')} | {_inside(b, 'meet')}", "union")
 
 
 def product(weight: float, a: Written) -> Written:
     """weight * a; a weight of 1 is left out and one of -1 is a minus sign."""
     if weight == 1:
         return a
-    text = f"({a})" if a.form == "sum" else a.text
+    text = _inside(a, "product")
     if weight == -1:
         return Written(text[1:] if text.startswith("-") else f"-{text}", "product")
     return Written(f"{number(weight)}*{text}", "product")
@@ -56,7 +68,23 @@ def product(weight: float, a: Written) -> Written:
 
 def slerp(a: Written, b: Written, t: float) -> Written:
     """slerp(a, b, t)."""
-    return Written(f"slerp({a}, {b}, {number(t)})")
+    return call("slerp", a, b, t)
+
+
+def feature(name: str) -> Written:
+    """A named feature of a dictionary: `feature("fur")`."""
+    return Written(f"feature({quoted(name)})")
+
+
+def call(function: str, *arguments: Written | float) -> Written:
+    """A function of expressions and numbers: `without(dog, fur)`."""
+    said = (argument.text if isinstance(argument, Written) else number(argument) for argument in arguments)
+    return Written(f"{function}({', '.join(said)})")
+
+
+def _inside(a: Written, loosest: Form) -> str:
+    """The text, in parentheses when it binds more loosely than `loosest`."""
+    return a.text if FORMS.index(a.form) <= FORMS.index(loosest) else f"({a})"
 
 
 def number(value: float) -> str:

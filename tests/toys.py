@@ -62,3 +62,17 @@ class ToyClip(ToyPicture):
 
     def __init__(self):
         super().__init__((4, 3, 16, 16))
+
+
+class ToyDictionary:
+    """A dictionary of random unit atoms whose codes keep the positive cosines above a threshold."""
+
+    def __init__(self, space, names, threshold=0.1, seed=0):
+        self.space, self.names, self.threshold = space, tuple(names), threshold
+        self.id = f"toy-{len(self.names)}-{seed}"
+        rng = torch.Generator().manual_seed(seed)
+        self.atoms = torch.nn.functional.normalize(torch.randn(len(self.names), space.dimension, generator=rng), dim=-1)
+
+    def encode(self, x: Tensor, modality) -> Tensor:
+        cosines = x @ self.atoms.T
+        return cosines * (cosines > self.threshold)

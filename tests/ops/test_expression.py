@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from concept_algebra.ops import expression as module
 from concept_algebra.ops.concept import Concept
-from concept_algebra.ops.expression import ExpressionError, Media, Name, Phrase, Scale, Slerp, Sum, evaluate, parse, to_text
+from concept_algebra.ops.expression import Edit, ExpressionError, Feature, Join, Media, Meet, Name, Phrase, Scale, Slerp, Sum, evaluate, parse, to_text
 from concept_algebra.ops.media import MediaError, write_mp4, write_png, write_wav
 from concept_algebra.ops.space import SpaceMismatch
 
@@ -55,6 +55,15 @@ def minus(node):
         ('video("clip.mp4")*2', Scale(2.0, Media("video", "clip.mp4"))),
         ("slerp(fire, 2*water - ice, 0.5)", Slerp(FIRE, Sum((Scale(2.0, WATER), minus(ICE))), 0.5)),
         ("image", Phrase("image")),
+        ("fire | water", Join(FIRE, WATER)),
+        ("fire & water | ice", Join(Meet(FIRE, WATER), ICE)),
+        ("fire | water & ice + fire", Join(FIRE, Meet(WATER, Sum((ICE, FIRE))))),
+        ("fire | water | ice", Join(Join(FIRE, WATER), ICE)),
+        ("2*(fire & water) - ice", Sum((Scale(2.0, Meet(FIRE, WATER)), minus(ICE)))),
+        ('without(fire, feature("a ""b"""))', Edit("without", FIRE, Feature('a "b"'))),
+        ("erased(fire | ice, water)", Edit("erased", Join(FIRE, ICE), WATER)),
+        ("scaled(fire, water + ice, 0.5)", Edit("scaled", FIRE, Sum((WATER, ICE)), 0.5)),
+        ("slerp(fire | water, ice, 0.5)", Slerp(Join(FIRE, WATER), ICE, 0.5)),
     ],
 )
 def test_parse(text, tree):
@@ -73,14 +82,14 @@ def test_parse(text, tree):
         ("0.3", 3, r"expected '\*' after the number 0.3, but the expression ends"),
         ("2*3", 3, r"expected '\*' after the number 3"),
         ("fire * water", 7, "only numbers multiply a concept, found 'water'"),
-        ("fire 0.4", 5, r"expected '\+', '-', '\*' or the end, found '0.4'"),
+        ("fire 0.4", 5, r"expected '\+', '-', '\*', '\|', '&' or the end, found '0.4'"),
         ("(fire + water", 13, r"expected '\)' for the '\(' at character 1, but the expression ends"),
         ("fire)", 4, r"this '\)' closes nothing"),
         ("()", 1, "expected a word"),
         ("(fire water) ice", 13, "found 'ice'"),
         ('imagee("x")', 0, "unknown function 'imagee', did you mean image?"),
         ("2*slurp(a, b, 0.5)", 2, "did you mean slerp?"),
-        ("fire (red)", 0, "unknown function 'fire', expected image, audio, video, slerp, or quotes"),
+        ("fire (red)", 0, "unknown function 'fire', expected image, audio, video, slerp, feature, without, erased, scaled, or quotes"),
         ("image(photo.jpg)", 6, r"expected a file name in quotes, as in image\(\"file\"\), found 'photo'"),
         ('image("")', 6, "expected a file name in quotes"),
         ('image("a.jpg"', 13, r"expected '\)' for the '\(' at character 6"),
@@ -90,8 +99,13 @@ def test_parse(text, tree):
         ("slerp(fire, water, -1)", 19, "expected a number from 0 to 1"),
         ('fire + "water', 7, "this quote is never closed"),
         ('fire + " "', 7, "the quoted phrase is empty"),
-        ("fire & water", 5, "'&' cannot stand here"),
+        ("fire ^ water", 5, "'\\^' cannot stand here"),
         ("a.b", 1, "'.' cannot stand here"),
+        ("fire |", 6, "expected a word.*but the expression ends"),
+        ("feature(fur)", 8, r"expected a name of a feature in quotes, as in feature\(\"name\"\), found 'fur'"),
+        ("without(fire)", 12, r"expected ',' after the concept to edit, as in without\(dog, fur\)"),
+        ("scaled(fire, water)", 18, r"expected ',' after whose features are meant, as in scaled\(dog, fur, 2\)"),
+        ("scaled(fire, water, -1)", 20, "expected a number of 0 or more"),
         ("1e999*fire", 0, "the number is too large"),
         ("1e300*(1e300*fire)", 0, "the weight is too large"),
         ("fire - 1e300*(1e300*water)", 7, "the weight is too large"),
@@ -116,9 +130,9 @@ def test_the_caret_stands_under_the_place():
         "         ^"
     )  # fmt: skip
     with pytest.raises(ExpressionError) as caught:
-        parse("a + " * 100 + "\u706b &" + " + a" * 100)
+        parse("a + " * 100 + "\u706b ^" + " + a" * 100)
     _, shown, caret = str(caught.value).split("\n")
-    assert len(shown) < 110 and shown[caret.index("^") - 1] == "&"
+    assert len(shown) < 110 and shown[caret.index("^") - 1] == "^"
 
 
 words = st.sampled_from(["fire", "t-shirt", "o'clock", "3d", "covid-19", "caf\u00e9", "e5", "3e5-fire", "a-3", "x_", "7", "-", "'", "a."])

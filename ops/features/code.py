@@ -1,0 +1,151 @@
+"""A concept's code: how much of each named feature, and per source what the features leave of it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from .. import algebra
+from ..space import Modality
+from .dictionary import Dictionary
+
+Pair = Callable[[Tensor, Tensor], Tensor]
+
+
+class DictionaryMismatch(ValueError):
+    """Codes over two different dictionaries were brought together."""
+
+    def __init__(self, left: str, right: str):
+        super().__init__(f"codes of different dictionaries do not mix: '{left}' and '{right}'; decompose both with one dictionary")
+
+
+@dataclass(frozen=True, eq=False)
+class Code:
+    """Amounts of named features, with the residual of every source they were read from. Immutable.
+
+    amounts: [2, m] float32, nonnegative: what is there, and what is taken away beyond that (leftovers).
+    sources: S names of what was decomposed; weights: [2, S], as `amounts`, of residuals [S, D].
+
+    A residual is what the dictionary cannot say of its source: x - code @ atoms. It is kept by source and weighed like a
+    feature that only this source has, so that decoding gives x back, and the laws of `algebra` hold for the whole. No edit
+    computes it anew: that would undo the edit.
+    """
+
+    dictionary: Dictionary
+    amounts: Tensor
+    sources: tuple[str, ...] = ()
+    weights: Tensor = field(default_factory=lambda: torch.zeros(2, 0))
+    residuals: Tensor | None = None
+
+    @classmethod
+    def of(cls, vector: Tensor, modality: Modality, source: str, dictionary: Dictionary) -> Code:
+        """The code of a vector [D] in centred units that comes from one modality; `source` is its name."""
+        amounts = dictionary.encode(vector[None], modality)[0]
+        digest = hashlib.sha256(vector.contiguous().numpy()).hexdigest()[:8]
+        pair = torch.stack([amounts, torch.zeros_like(amounts)])
+        left = vector - amounts @ dictionary.atoms
+        return cls(dictionary, pair, (f"{source} {digest}",), torch.tensor([[1.0], [0.0]]), left[None])
+
+    @classmethod
+    def single(cls, index: int, dictionary: Dictionary) -> Code:
+        """One feature, once, without a residual."""
+        amounts = torch.zeros(2, len(dictionary.names))
+        amounts[0, index] = 1
+        return cls(dictionary, amounts)
+
+    @property
+    def vector(self) -> Tensor:
+        """[D] in centred units: what is there, decoded. Leftovers have no part in it."""
+        return self._decoded(0)
+
+    @property
+    def leftovers(self) -> Tensor:
+        """[D] in centred units: what was taken away and was not there."""
+        return self._decoded(1)
+
+    @property
+    def active(self) -> Tensor:
+        """Indices of the features that are there, the strongest first."""
+        order = self.amounts[0].argsort(descending=True, stable=True)
+        return order[: int((self.amounts[0] > 0).sum())]
+
+    def features(self, count: int | None = None) -> list[tuple[str, float]]:
+        """(name, amount) of what is there, the strongest first."""
+        return [(self.dictionary.names[i], float(self.amounts[0, i])) for i in self.active[:count].tolist()]
+
+    def taken(self, count: int | None = None) -> list[tuple[str, float]]:
+        """(name, amount) of the leftovers, the strongest first."""
+        order = self.amounts[1].argsort(descending=True, stable=True)[: int((self.amounts[1] > 0).sum())]
+        return [(self.dictionary.names[i], float(self.amounts[1, i])) for i in order[:count].tolist()]
+
+    def combined(self, other: Code, law: Pair) -> Code:
+        """`law` of both, on features and on sources alike. DictionaryMismatch for codes of two dictionaries."""
+        if other.dictionary.id != self.dictionary.id:
+            raise DictionaryMismatch(self.dictionary.id, other.dictionary.id)
+        sources = tuple(dict.fromkeys((*self.sources, *other.sources)))
+        weights = law(self._weights_of(sources), other._weights_of(sources))
+        found = dict(zip(other.sources, other.residuals if other.residuals is not None else ()))
+        found |= dict(zip(self.sources, self.residuals if self.residuals is not None else ()))
+        kept = [i for i in range(len(sources)) if weights[:, i].any()]
+        residuals = torch.stack([found[sources[i]] for i in kept]) if kept else None
+        return Code(self.dictionary, law(self.amounts, other.amounts), tuple(sources[i] for i in kept), weights[:, kept], residuals)
+
+    def weighed(self, weight: float) -> Code:
+        """weight times the code; a negative weight exchanges what is there and what is taken away."""
+        return replace(self, amounts=algebra.weighed(self.amounts, weight), weights=algebra.weighed(self.weights, weight))
+
+    def scaled(self, features: Tensor, factor: float) -> Code:
+        """The features of these indices `factor` times as strong; 0 switches them off, leftovers too."""
+        amounts = self.amounts.clone()
+        amounts[:, features] *= factor
+        return replace(self, amounts=amounts)
+
+    def leak(self, features: Tensor) -> Tensor:
+        """How much the decoded vector still points along these features' atoms: [len(features)], in centred units.
+
+        A feature that is switched off leaves something behind: other atoms and the residual lie partly along its own.
+        """
+        return self.dictionary.atoms[features] @ self.vector
+
+    def erased(self, features: Tensor) -> Code:
+        """Without these features, and with what leaks along their atoms projected off: their `leak` is zero after it."""
+        dropped = self.scaled(features, 0.0)
+        atoms = self.dictionary.atoms[features]
+        along = torch.linalg.pinv(atoms @ atoms.T) @ (atoms @ dropped.vector)
+        correction = -(along @ atoms)
+        name = f"erased {hashlib.sha256(correction.numpy()).hexdigest()[:8]}"
+        one = Code(self.dictionary, torch.zeros_like(self.amounts), (name,), torch.tensor([[1.0], [0.0]]), correction[None])
+        return dropped.combined(one, algebra.summed)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What `restored` reads back: amounts as (row, feature) places and values, weights, residuals."""
+        places = self.amounts.nonzero()
+        kept = {"code.places": places, "code.amounts": self.amounts[tuple(places.T)], "code.weights": self.weights.contiguous()}
+        return kept if self.residuals is None else {**kept, "code.residuals": self.residuals.contiguous()}
+
+    @classmethod
+    def restored(cls, tensors: Mapping[str, Tensor], sources: Sequence[str], dictionary: Dictionary) -> Code:
+        """The code that `tensors` wrote. KeyError, IndexError or ValueError for tensors that do not belong together."""
+        amounts = torch.zeros(2, len(dictionary.names))
+        amounts[tuple(tensors["code.places"].T)] = tensors["code.amounts"]
+        weights, residuals = tensors["code.weights"], tensors.get("code.residuals")
+        if weights.shape != (2, len(sources)) or len(residuals if residuals is not None else ()) != len(sources):
+            raise ValueError(f"{len(sources)} sources with weights of shape {tuple(weights.shape)}")
+        return cls(dictionary, amounts, tuple(sources), weights, residuals)
+
+    def _decoded(self, row: int) -> Tensor:
+        vector = self.amounts[row] @ self.dictionary.atoms
+        return vector if self.residuals is None else vector + self.weights[row] @ self.residuals
+
+    def _weights_of(self, sources: tuple[str, ...]) -> Tensor:
+        """[2, len(sources)] weights in this order; 0 for a source that it lacks."""
+        at = {source: i for i, source in enumerate(self.sources)}
+        found = torch.zeros(2, len(sources))
+        for i, source in enumerate(sources):
+            if source in at:
+                found[:, i] = self.weights[:, at[source]]
+        return found
