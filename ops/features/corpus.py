@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -15,10 +14,6 @@ from ..calibration import AnyEncoder, Calibration, calibrated, measured
 from ..collection import MINIMUM, Sample, collect, enough
 from ..encoders.protocol import Encoder
 from ..space import MODALITIES, Modality
-
-HELD_OUT = 0.1
-"""The share of a corpus that is kept for validation."""
-
 
 @dataclass(frozen=True)
 class Listing:
@@ -71,8 +66,6 @@ class Corpus:
     embeddings: per modality [N, D] float32 on the CPU, unit rows, not centred.
     captions: per modality, N of them.
     pairs: per medium [P, 2] int64: the row of a medium, and the row of the text that is its caption.
-    held_out: per modality [N] bool, what is for validation. Media and phrases that share a caption are on the same side,
-        and what is added to a corpus moves nothing in it to the other.
     sources: where they are from, for a person to read.
     """
 
@@ -80,7 +73,6 @@ class Corpus:
     embeddings: Mapping[Modality, Tensor] = field(repr=False)
     captions: Mapping[Modality, tuple[str, ...]] = field(repr=False)
     pairs: Mapping[Modality, Tensor] = field(repr=False)
-    held_out: Mapping[Modality, Tensor] = field(repr=False)
     sources: Mapping[Modality, str]
 
     @classmethod
@@ -94,14 +86,12 @@ class Corpus:
             enough(len(found), modality, listed.sources[modality], len(listed.items[modality]) - len(found))
         captions = {m: tuple(listed.captions[m][i] for i in positions) for m, (_, positions) in embedded.items()}
         row_of = {phrase: row for row, phrase in enumerate(captions.get("text", ()))}
-        pairs, groups = {}, {"text": captions.get("text", ())}
+        pairs = {}
         for m, (_, positions) in embedded.items():
             if m != "text":
                 beside = [listed.captions[m][i] if listed.beside[m][i] else "" for i in positions]
                 pairs[m] = torch.tensor([(row, row_of[c]) for row, c in enumerate(beside) if c in row_of], dtype=torch.int64).reshape(-1, 2)
-                groups[m] = [caption or "/".join(Path(listed.items[m][i]).parts[-2:]) for caption, i in zip(beside, positions)]
-        held_out = {m: torch.tensor([_drawn(name) < HELD_OUT for name in groups[m]]) for m in rows}
-        return cls(encoder.space.encoder_id, rows, captions, pairs, held_out, dict(listed.sources))
+        return cls(encoder.space.encoder_id, rows, captions, pairs, dict(listed.sources))
 
     def centre(self, encoder: AnyEncoder) -> AnyEncoder:
         """The encoder with means and radii from this corpus for modalities of it that the encoder's space has no mean for;
@@ -126,8 +116,3 @@ def _caption_beside(path: str) -> str:
 
 def _stem(path: str) -> str:
     return " ".join(Path(path).stem.replace("_", " ").replace("-", " ").split()) or Path(path).name
-
-
-def _drawn(name: str) -> float:
-    """A number in 0..1 that a name has for good."""
-    return int.from_bytes(hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()[:8], "big") / 2**64
