@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -11,32 +11,10 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from ..space import MODALITIES, Modality
-from .dictionary import Dictionary
-from .metrics import FOUND_AGAIN, dead, fvu, jaccard, matched, mean_cosine, mean_pair_cosine, monosemanticity, unimodal
-
-MOST = 4096
-"""Held-out vectors of a modality, and pairs, that a card is made of at most, spread evenly over what there is."""
-ROWS = 1024
-
-
-@dataclass(frozen=True)
-class Fidelity:
-    """How well codes stand for the held-out vectors of one modality. FVU and L0 mean nothing apart: a denser code is closer.
-
-    count: vectors measured.
-    l0, l0_sd: mean and standard deviation of the number of active features.
-    empty: share of vectors for which none is active.
-    fvu: fraction of variance unexplained, in centred units. cosine: mean cosine of vector and reconstruction, centred too.
-    prefix_fvu: FVU with the first features only, at each of the card's prefixes; the last is `fvu`.
-    """
-
-    count: int
-    l0: float
-    l0_sd: float
-    empty: float
-    fvu: float
-    cosine: float
-    prefix_fvu: tuple[float, ...]
+from .fidelity import Fidelity, fidelity
+from .metrics import FOUND_AGAIN, dead, jaccard, matched, mean_pair_cosine, monosemanticity, unimodal
+from .sae import ANY
+from .trained import TrainedSAE
 
 
 @dataclass(frozen=True)
@@ -60,7 +38,7 @@ class Stability:
 
 @dataclass(frozen=True)
 class Card:
-    """What is measured of a dictionary on held-out data (definitions: metrics.py).
+    """What is measured of a trained dictionary on held-out data (definitions: fidelity.py, metrics.py).
 
     prefixes: ends of the groups of features, the last being their number.
     dead: share of features that fire for nothing held out.
@@ -103,7 +81,7 @@ class Card:
         """The card as a page for a person to read."""
         head = ["modality", "held out", "L0 (sd)", "FVU", "centred cosine", "empty codes"]
         rows = [
-            [m, str(f.count), f"{f.l0:.1f} ({f.l0_sd:.1f})", f"{f.fvu:.3f}", f"{f.cosine:.3f}", _percent(f.empty)]
+            [m, str(f.count), f"{f.l0:.1f} ({f.l0_deviation:.1f})", f"{f.fvu:.3f}", f"{f.centred_cosine:.3f}", _percent(f.empty)]
             for m, f in self.fidelity.items()
         ]
         parts = [f"# {title}", f"`{self.dictionary}`, {self.prefixes[-1]} features of the space `{self.space}`.", _table(head, rows)]
@@ -129,86 +107,54 @@ class Card:
 
 @torch.no_grad()
 def measure(
-    dictionary: Dictionary,
+    sae: TrainedSAE,
     held_out: Mapping[Modality, Tensor],
-    pairs: Mapping[Modality, Tensor] = {},
-    prefixes: Sequence[int] = (),
+    pairs: Mapping[Modality, tuple[Tensor, Tensor]] = {},
     again: Tensor | None = None,
     naming: Mapping[str, float] = {},
 ) -> Card:
     """The card of a dictionary.
 
     held_out: per modality [N, D], N >= 2, vectors in centred units that it was not trained on.
-    pairs: per medium [P, 2], rows of `held_out` of that medium and of "text" that belong together.
-    prefixes: ends of its groups of features, for the prefix curve; the last is all of them. None by default.
+    pairs: per medium [P, D] vectors of it and [P, D] of their captions, in centred units.
     again: [m, D] atoms of the same recipe from another seed.
-    Raises ValueError for vectors of which a modality has fewer than two, or which do not vary, and for bad prefixes.
+    Raises ValueError without vectors, for fewer than two of a modality, and for those that do not vary.
     """
-    width = len(dictionary.atoms)
-    prefixes = tuple(prefixes) or (width,)
-    if prefixes[-1] != width or list(prefixes) != sorted(set(prefixes)) or prefixes[0] < 1:
-        raise ValueError(f"prefixes are {prefixes}, expected rising numbers that end with the {width} features")
     order = [modality for modality in MODALITIES if modality in held_out]
     if not order:
         raise ValueError("there are no held-out vectors to measure with")
-    fidelity, codes, directions = {}, {}, []
-    for modality in order:
-        if len(held_out[modality]) < 2:
-            raise ValueError(f"{len(held_out[modality])} held-out vectors of {modality}, expected two or more")
-        x = held_out[modality][_spread(len(held_out[modality]))].float().cpu()
-        codes[modality] = _codes(dictionary, x, modality)
-        fidelity[modality] = _fidelity(x, codes[modality], dictionary.atoms, prefixes)
-        directions.append(normalize(x, dim=1))
+    codes = {modality: sae.encode(held_out[modality], modality) for modality in order}
+    found = {m: fidelity(sae.autoencoder, held_out[m], sae.thresholds.get(m, sae.thresholds[ANY])) for m in order}
     rates = torch.stack([(code > 0).float().mean(0) for code in codes.values()])
-    silent, together = dead(rates), torch.cat(directions)
-    scores = monosemanticity(torch.cat(list(codes.values())), together)
+    silent, directions = dead(rates), normalize(torch.cat([held_out[modality].float() for modality in order]), dim=1)
+    scores = monosemanticity(torch.cat(list(codes.values())), directions)
     scores = scores[~scores.isnan()]
     stability = None
     if again is not None:
-        cosines, usage = matched(dictionary.atoms, again), rates.mean(0)
+        cosines, usage = matched(sae.atoms, again), rates.mean(0)
         weighted = float((cosines * usage).sum() / usage.sum()) if usage.any() else 0.0
         stability = Stability(float(cosines.mean()), float((cosines > FOUND_AGAIN).float().mean()), weighted)
     return Card(
-        dictionary.id, dictionary.space.id, prefixes, fidelity,
+        sae.id, sae.space.id, sae.autoencoder.groups, found,
         dead=float(silent.float().mean()),
         unimodal=float(unimodal(rates)[~silent].float().mean()) if len(order) > 1 and not silent.all() else None,
-        overlap={m: found for m, rows in pairs.items() if (found := _overlap(dictionary, held_out, m, rows))},
+        overlap={m: shared for m, members in pairs.items() if (shared := _overlap(sae, m, *members))},
         monosemanticity=float(scores.mean()) if len(scores) else None,
-        monosemanticity_control=mean_pair_cosine(together),
+        monosemanticity_control=mean_pair_cosine(directions),
         stability=stability, naming=dict(naming),
     )  # fmt: skip
 
 
-def _fidelity(x: Tensor, code: Tensor, atoms: Tensor, prefixes: Sequence[int]) -> Fidelity:
-    active = (code > 0).sum(1).float()
-    y, curve, start = torch.zeros_like(x), [], 0
-    for end in prefixes:
-        y = y + code[:, start:end] @ atoms[start:end]
-        curve.append(fvu(x, y))
-        start = end
-    return Fidelity(
-        len(x), float(active.mean()), float(active.std(correction=0)), float((active == 0).float().mean()),
-        curve[-1], mean_cosine(x, y), tuple(curve),
-    )  # fmt: skip
-
-
-def _overlap(dictionary: Dictionary, held_out: Mapping[Modality, Tensor], modality: Modality, rows: Tensor) -> Overlap | None:
+def _overlap(sae: TrainedSAE, modality: Modality, media: Tensor, captions: Tensor) -> Overlap | None:
     """None where there are no strangers to compare with."""
-    rows = rows[_spread(len(rows))]
-    media = _codes(dictionary, held_out[modality][rows[:, 0]], modality) > 0
-    text = _codes(dictionary, held_out["text"][rows[:, 1]], "text") > 0
+    if not len(media):
+        return None
     # media of one caption, and captions of one medium, are no strangers
-    same = (rows[:, 1][:, None] == rows[:, 1][None]) | (rows[:, 0][:, None] == rows[:, 0][None])
-    return None if same.all() else Overlap(len(rows), *jaccard(media, text, same))
-
-
-def _codes(dictionary: Dictionary, x: Tensor, modality: Modality) -> Tensor:
-    return torch.cat([dictionary.encode(rows, modality).float().cpu() for rows in x.split(ROWS)])
-
-
-def _spread(count: int) -> Tensor:
-    """`MOST` positions at most, evenly spread over `count`."""
-    return torch.arange(count) if count <= MOST else torch.arange(MOST) * count // MOST
+    kinds = [torch.unique(rows, dim=0, return_inverse=True)[1] for rows in (media, captions)]
+    same = torch.stack([kind[:, None] == kind for kind in kinds]).any(0)
+    if same.all():
+        return None
+    return Overlap(len(media), *jaccard(sae.encode(media, modality) > 0, sae.encode(captions, "text") > 0, same))
 
 
 def _percent(share: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import cosine_similarity, normalize
+from torch.nn.functional import normalize
 
 UNIMODAL = 0.95
 """The share of a feature's firing, every modality counted the same, from which on it is of one modality."""
@@ -15,26 +15,6 @@ FOUND_AGAIN = 0.7
 
 FEATURES = 256
 """Features taken at once where that needs double precision."""
-
-
-def fvu(x: Tensor, y: Tensor) -> float:
-    """Fraction of variance unexplained when y [N, D] stands for x [N, D]: sum |x - y|^2 / sum |x - mean x|^2.
-
-    0 is exact, 1 is no better than the mean. It falls as codes get denser, so it says nothing without their L0.
-    Raises ValueError for x that do not vary.
-    """
-    _alike(x, y, "x and y")
-    spread = (x - x.mean(0)).square().sum(1).numpy().sum(dtype=np.float64)
-    if not spread > 0:
-        raise ValueError(f"{len(x)} vectors that are all the same have no variance to explain, expected two or more that differ")
-    return float((x - y).square().sum(1).numpy().sum(dtype=np.float64) / spread)
-
-
-def mean_cosine(x: Tensor, y: Tensor) -> float:
-    """Mean cosine of the rows of x and y [N, D]; a row that is zero counts as 0. Of centred vectors: those of raw ones are
-    high for any two, which share a mean."""
-    _alike(x, y, "x and y")
-    return float(cosine_similarity(x, y, dim=1, eps=1e-12).numpy().mean(dtype=np.float64))
 
 
 def dead(rates: Tensor) -> Tensor:
