@@ -131,7 +131,21 @@ class TrainedSAE:
         """(the encoder, calibrated as the dictionary's vectors were, and the dictionary) from what `save` wrote.
 
         The encoder comes back as it is when its space is the dictionary's already. Raises SpaceMismatch for a dictionary of
-        another encoder or another tower of it, ValueError for any other file, OSError for one that is not there.
+        another encoder or another tower of it, and as `read`.
+        """
+        found = cls.read(path)
+        space = _joined(encoder.space, found.space)
+        for modality, tower in found.towers.items():
+            if encoder.fingerprints.get(modality, tower) != tower:
+                theirs = found.space.id
+                raise SpaceMismatch(f"{theirs} with the {modality} tower {tower}", f"{theirs} with {encoder.fingerprints[modality]}")
+        return (encoder if encoder.space == space else moved(encoder, space)), replace(found, space=space)
+
+    @classmethod
+    def read(cls, path: str | os.PathLike) -> TrainedSAE:
+        """What `save` wrote, without an encoder: its space has the means and radii, and no vocabulary.
+
+        Raises ValueError for any other file, OSError for one that is not there.
         """
         from safetensors import SafetensorError, safe_open
 
@@ -145,14 +159,9 @@ class TrainedSAE:
             raise ValueError(f"{path} is not a safetensors file: {error}") from error
         try:
             about = json.loads(metadata["about"])
-            theirs = str(about["space"])
-            space = _space(encoder.space, theirs, _named(tensors, "mean"), about["radii"])
-            for modality, tower in about["towers"].items():
-                if encoder.fingerprints.get(modality, tower) != tower:
-                    raise SpaceMismatch(f"{theirs} with the {modality} tower {tower}", f"{theirs} with {encoder.fingerprints[modality]}")
-            found = cls(
+            return cls(
                 SparseAutoencoder(*(tensors[name] for name in ("encoder", "encoder_bias")), _unit(tensors["decoder"]), tensors["decoder_bias"], about["groups"]),
-                space,
+                _space(str(about["space"]), tensors, about["radii"]),
                 _named(tensors, "threshold"),
                 {
                     modality: Statistics(
@@ -165,11 +174,8 @@ class TrainedSAE:
                 about["metrics"],
                 about["towers"],
             )
-        except SpaceMismatch:
-            raise
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"{path} is a damaged dictionary of features: {error!r}") from error
-        return (encoder if encoder.space == space else moved(encoder, space)), found
 
 
 def _weights(autoencoder: SparseAutoencoder) -> dict[str, Tensor]:
@@ -184,16 +190,18 @@ def _named(tensors: Mapping[str, Tensor], kind: str) -> dict[str, Tensor]:
     return {name.removeprefix(f"{kind}."): tensor for name, tensor in tensors.items() if name.startswith(f"{kind}.")}
 
 
-def _space(ours: Space, theirs: str, means: Mapping[str, Tensor], radii: Mapping[str, float]) -> Space:
-    """The space a file was made in, with the vocabulary of `ours`."""
-    if ours.id == theirs:
-        return ours
-    if ours.encoder_id != theirs.partition(CALIBRATED)[0]:
-        raise SpaceMismatch(theirs, ours.id)
-    means, radii = cast("Mapping[Modality, Tensor]", means), cast("Mapping[Modality, float]", radii)
-    space = ours.centred_with(means, radii)
-    if CALIBRATED not in theirs:
-        return replace(space, id=theirs)
-    if space.id != theirs:
-        raise ValueError(f"its means and radii are not those of '{theirs}'")
+def _space(name: str, tensors: Mapping[str, Tensor], radii: Mapping[Modality, float]) -> Space:
+    means = cast("Mapping[Modality, Tensor]", _named(tensors, "mean"))
+    space = Space(name, len(tensors["decoder_bias"]), means, radii)
+    if CALIBRATED in name and space.centred_with(means, radii).id != name:
+        raise ValueError(f"its means and radii are not those of '{name}'")
     return space
+
+
+def _joined(ours: Space, theirs: Space) -> Space:
+    """The space of a file, with the vocabulary of `ours`."""
+    if ours == theirs:
+        return ours
+    if ours.encoder_id != theirs.encoder_id:
+        raise SpaceMismatch(theirs.id, ours.id)
+    return replace(theirs, vocabulary=ours.vocabulary)
