@@ -69,12 +69,13 @@ class Card:
     def from_dict(cls, plain: Mapping[str, Any]) -> Card:
         """What `to_dict` gave, also after a way through JSON. ValueError for anything else."""
         try:
-            fidelity = {m: Fidelity(**{**f, "prefix_fvu": tuple(f["prefix_fvu"])}) for m, f in plain["fidelity"].items()}
-            overlap = {m: Overlap(**found) for m, found in plain["overlap"].items()}
+            measured, shared = (_ordered(plain[name]) for name in ("fidelity", "overlap"))
+            fidelity = {m: Fidelity(**{**f, "prefix_fvu": tuple(f["prefix_fvu"])}) for m, f in measured.items()}
+            overlap = {m: Overlap(**found) for m, found in shared.items()}
             stability = Stability(**plain["stability"]) if plain["stability"] else None
             changed = {"prefixes": tuple(plain["prefixes"]), "fidelity": fidelity, "overlap": overlap, "stability": stability}
             return cls(**{**plain, **changed})
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"a card of features is damaged: {error!r}") from error
 
     def markdown(self, title: str) -> str:
@@ -101,7 +102,7 @@ class Card:
             s = self.stability
             found = f"cosine {s.cosine:.3f}, by usage {s.usage_weighted:.3f}, nearer than {FOUND_AGAIN}: {_percent(s.found_again)}"
             facts.append(f"found again by another seed: {found}")
-        facts += [f"{name.replace('_', ' ')}: {value:.3g}" for name, value in self.naming.items()]
+        facts += [f"{name.replace('_', ' ')}: {value:.3g}" for name, value in sorted(self.naming.items())]
         return "\n\n".join([*parts, "\n".join(f"- {fact}" for fact in facts)]) + "\n"
 
 
@@ -120,7 +121,7 @@ def measure(
     again: [m, D] atoms of the same recipe from another seed.
     Raises ValueError without vectors, for fewer than two of a modality, and for those that do not vary.
     """
-    order = [modality for modality in MODALITIES if modality in held_out]
+    order = list(_ordered(held_out))
     if not order:
         raise ValueError("there are no held-out vectors to measure with")
     codes = {modality: sae.encode(held_out[modality], modality) for modality in order}
@@ -155,6 +156,11 @@ def _overlap(sae: TrainedSAE, modality: Modality, media: Tensor, captions: Tenso
     if same.all():
         return None
     return Overlap(len(media), *jaccard(sae.encode(media, modality) > 0, sae.encode(captions, "text") > 0, same))
+
+
+def _ordered(found: Mapping[Modality, Any]) -> dict[Modality, Any]:
+    """As a card has them: JSON with sorted keys has them by the alphabet."""
+    return {modality: found[modality] for modality in sorted(found, key=MODALITIES.index)}
 
 
 def _percent(share: float) -> str:

@@ -88,10 +88,11 @@ def whole():
 
 
 def test_a_card_goes_through_json_unchanged(whole):
-    assert Card.from_dict(json.loads(json.dumps(whole.to_dict(), allow_nan=False))) == whole
+    back = Card.from_dict(json.loads(json.dumps(whole.to_dict(), allow_nan=False, sort_keys=True)))
+    assert back == whole and back.markdown("x") == whole.markdown("x")
     bare = measure(planted(), {"image": -vectors(0).abs()})
     assert Card.from_dict(json.loads(json.dumps(bare.to_dict(), allow_nan=False))) == bare
-    for spoilt in ({}, {**whole.to_dict(), "fidelity": 3}, {**whole.to_dict(), "extra": 1}):
+    for spoilt in ({}, {**whole.to_dict(), "fidelity": 3}, {**whole.to_dict(), "overlap": {"smell": {}}}, {**whole.to_dict(), "extra": 1}):
         with pytest.raises(ValueError, match="a card of features is damaged"):
             Card.from_dict(spoilt)
 
