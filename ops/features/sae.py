@@ -87,11 +87,16 @@ class SparseAutoencoder(nn.Module):
     def rounded(self) -> SparseAutoencoder:
         """What a file in half precision gives back: both matrices rounded, decoder rows made unit again.
 
-        Rounding twice changes nothing: making a rounded row unit moves a number by less than half a step of half precision.
+        Rounding twice changes nothing.
         """
-        return SparseAutoencoder(
-            self.encoder.half(), self.encoder_bias, normalize(self.decoder.half().float(), dim=1), self.decoder_bias, self.groups
-        )
+        rows = self.decoder
+        for _ in range(8):
+            kept = rows.half()
+            rows = normalize(kept.float(), dim=1)
+            # in few dimensions, making a row unit can move a number to the next step of half precision
+            if torch.equal(rows.half(), kept):
+                break
+        return SparseAutoencoder(self.encoder.half(), self.encoder_bias, rows, self.decoder_bias, self.groups)
 
 
 @torch.no_grad()
