@@ -67,6 +67,11 @@ class Code:
         return self._decoded(0) - LEFTOVER * self._decoded(1)
 
     @property
+    def linear(self) -> Tensor:
+        """[D] in centred units: with leftovers in full, so that it is what dense arithmetic would have come to."""
+        return self._decoded(0) - self._decoded(1)
+
+    @property
     def leftovers(self) -> Tensor:
         """[D] in centred units: what was taken away beyond what was there, decoded."""
         return self._decoded(1)
@@ -127,7 +132,7 @@ class Code:
 
     def tensors(self) -> dict[str, Tensor]:
         """What `restored` reads back: amounts as (row, feature) places and values, weights, residuals."""
-        places = self.amounts.nonzero()
+        places = self.amounts.nonzero().contiguous()
         kept = {"code.places": places, "code.amounts": self.amounts[tuple(places.T)], "code.weights": self.weights.contiguous()}
         return kept if self.residuals is None else {**kept, "code.residuals": self.residuals.contiguous()}
 
