@@ -20,6 +20,8 @@ from ..ops.encoders.pocket import PocketEncoder, load
 from ..ops.encoders.protocol import Embedding
 from ..ops.features.dictionary import Dictionary
 from ..ops.features.pursuit import Pursuit
+from ..ops.features.trained import TrainedSAE
+from ..ops.pocket.store import FOLDER
 from ..ops.written import Written
 from .evaluation import held_out, judge
 
@@ -45,12 +47,13 @@ class Outcome:
 
 
 class Gallery:
-    """The pictures of an unseen style, how the encoder sees them, and which words the classifier finds in each."""
+    """Pictures that the encoder never saw, how it sees them, and which words the classifier finds in each."""
 
     @torch.no_grad()
     def __init__(self, encoder: PocketEncoder):
         self.encoder = encoder
-        pixels, self.names = held_out().of("style", 10_000)
+        shown = held_out()
+        pixels, self.names = shown.pixels.float() / 255, list(shown.names)
         parts = [encoder.image(part) for part in pixels.split(32)]
         self.embeddings = [
             Embedding(p.pooled[i : i + 1], p.tokens[i : i + 1], p.dense[i : i + 1], p.grid, "image") for p in parts for i in range(len(p.pooled))
@@ -81,7 +84,7 @@ class Gallery:
 
     def visible(self, edit: Edit) -> bool:
         picture, goes, comes, kept = edit
-        if not {goes, comes, *kept} <= self.index.keys():
+        if not {goes, comes, *kept} <= self.index.keys() or not all(word[0].isalpha() for word in (goes, comes)):
             return False
         seen = self.percentile[picture]
         return all(seen[self.index[word]] >= SEEN for word in (goes, *kept)) and seen[self.index[comes]] < SEEN
@@ -136,7 +139,7 @@ def run(quick: bool) -> tuple[list[list[str]], dict[str, float | int]]:
     edits = gallery.edits()
     edits = edits[:: max(1, len(edits) // 200)] if quick else edits
     space = gallery.encoder.space
-    ways: dict[str, Dictionary | None] = {"dense": None, "features": shipped(space), "words": Pursuit(space)}
+    ways: dict[str, Dictionary | None] = {"dense": None, "features": TrainedSAE.load(FOLDER / "sae.safetensors", gallery.encoder)[1], "words": Pursuit(space)}
     rows = [["source", "weight", "arithmetic", "success", "95 %", "fell", "rose", "stayed", "named right"]]
     chosen: dict[str, list[Tensor]] = defaultdict(list)
     for source, usual in (("image", CROSS_MODAL_STRENGTH), ("text", 1.0)):
