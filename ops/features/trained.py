@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from ..atomic import write_bytes
 from ..calibration import AnyEncoder, moved
@@ -150,21 +151,14 @@ class TrainedSAE:
             for modality, tower in about["towers"].items():
                 if encoder.fingerprints.get(modality, tower) != tower:
                     raise SpaceMismatch(f"{theirs} with the {modality} tower {tower}", f"{theirs} with {encoder.fingerprints[modality]}")
-            found = cls(
-                SparseAutoencoder(*(tensors[name] for name in ("encoder", "encoder_bias")), _unit(tensors["decoder"]), tensors["decoder_bias"], about["groups"]),
-                space,
-                _named(tensors, "threshold"),
-                {
-                    modality: Statistics(
-                        *(tensors[f"{name}.{modality}"] for name in ("rate", "activation", "maximum")), tuple(map(tuple, rows)), about["counts"][modality]
-                    )
-                    for modality, rows in about["examples"].items()
-                },
-                tuple(about["names"]),
-                tensors["confidence"],
-                about["metrics"],
-                about["towers"],
-            )
+            weights = [tensors["encoder"], tensors["encoder_bias"], normalize(tensors["decoder"], dim=1), tensors["decoder_bias"]]
+            seen = {}
+            for modality, rows in about["examples"].items():
+                figures = (tensors[f"{name}.{modality}"] for name in ("rate", "activation", "maximum"))
+                seen[modality] = Statistics(*figures, tuple(map(tuple, rows)), about["counts"][modality])
+            autoencoder, names = SparseAutoencoder(*weights, about["groups"]), tuple(about["names"])
+            thresholds, metrics, towers = _named(tensors, "threshold"), about["metrics"], about["towers"]
+            found = cls(autoencoder, space, thresholds, seen, names, tensors["confidence"], metrics, towers)
         except SpaceMismatch:
             raise
         except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -174,10 +168,6 @@ class TrainedSAE:
 
 def _weights(autoencoder: SparseAutoencoder) -> dict[str, Tensor]:
     return {name: part.half() if name in MATRICES else part for name, part in autoencoder.state_dict().items()}
-
-
-def _unit(rows: Tensor) -> Tensor:
-    return torch.nn.functional.normalize(rows, dim=1)
 
 
 def _named(tensors: Mapping[str, Tensor], kind: str) -> dict[str, Tensor]:
