@@ -171,15 +171,24 @@ class Concept:
         code = Code.single(_index(name, dictionary), dictionary)
         return cls(code.vector, dictionary.space, (), written.feature(name), code)
 
-    def decomposed(self, dictionary: Dictionary) -> Concept:
-        """The same place, with its code over a dictionary. The vector is kept to rounding: what the dictionary cannot say
-        stays as the code's residual. SpaceMismatch for a dictionary of another space."""
+    def decomposed(self, dictionary: Dictionary, residual: float = 1.0) -> Concept:
+        """This concept with its code over a dictionary.
+
+        residual: what becomes of what the dictionary cannot say, 0..1. At 1 it is kept, and with it the place, to rounding.
+            At 0 only the named features stay: what a picture has of its own goes, and a word's weight tells on it as on
+            another word.
+        SpaceMismatch for a dictionary of another space, ValueError for a residual outside 0..1.
+        """
         self.space.require(dictionary.space)
-        if self.code is not None and self.code.dictionary.id == dictionary.id:
+        if not 0 <= residual <= 1:
+            raise ValueError(f"residual is {residual}, expected 0..1")
+        if self.code is not None and self.code.dictionary.id == dictionary.id and residual == 1:
             return self
         heaviest = max(self.operands, key=lambda operand: abs(operand.weight), default=None)
-        code = Code.of(self.vector, heaviest.modality if heaviest else "text", self.expression.text, dictionary)
-        expression = self.expression if _is_leaf(self) else written.call("coded", self.expression)
+        code = Code.of(self.vector, heaviest.modality if heaviest else "text", self.expression.text, dictionary, residual)
+        expression = self.expression
+        if residual < 1 or not _is_leaf(self):
+            expression = written.call("coded", expression, *(() if residual == 1 else (residual,)))
         return replace(self, vector=code.vector, expression=expression, code=code)
 
     @property

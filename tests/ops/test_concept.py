@@ -336,6 +336,12 @@ def test_decomposing_keeps_the_place(encoder, toy):
     assert torch.equal(coded.code.amounts[0], toy.encode(dense.vector[None], "text")[0])
     mixed = (dense + text("ice", encoder)).decomposed(toy)
     assert str(mixed) == "coded(fire + ice)" and torch.allclose(mixed.vector, dense.vector + text("ice", encoder).vector, atol=1e-6)
+    named = dense.decomposed(toy, residual=0.25)
+    left = dense.vector - coded.code.amounts[0] @ toy.atoms
+    assert torch.allclose(named.vector, dense.vector - 0.75 * left, atol=1e-6) and str(named) == "coded(fire, 0.25)"
+    assert coded.decomposed(toy, residual=0).code.sources == ()
+    with pytest.raises(ValueError, match="residual is 1.5, expected 0..1"):
+        dense.decomposed(toy, residual=1.5)
     with pytest.raises(SpaceMismatch):
         dense.decomposed(ToyDictionary(replace(encoder.space, id="small-1"), toy.names))
 
