@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from ..runtime import rng
 from ..space import Modality
 from .dictionary import Dictionary
 
@@ -47,6 +48,11 @@ class Evidence:
 
     direction: Tensor
     said: tuple[dict[int, float], ...]
+
+    def shuffled(self, seed: int) -> Evidence:
+        """A control: every feature with the evidence of another, drawn with a seed."""
+        order = torch.randperm(len(self.said), generator=rng(seed)).tolist()
+        return Evidence(self.direction[order], tuple(self.said[j] for j in order))
 
 
 @dataclass(frozen=True)
