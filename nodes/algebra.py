@@ -8,7 +8,9 @@ from comfy_api.latest import io
 
 from ..ops.centring import off_centre
 from ..ops.concept import Concept
-from ..ops.expression import ExpressionError, Media, Name, evaluate, leaves, parse
+from ..ops.expression import evaluate
+from ..ops.parser import ExpressionError, parse
+from ..ops.syntax import Media, Name, leaves
 from . import host
 from .sockets import ALGEBRA, ConceptSocket, EncoderSocket, HostedEncoder
 
