@@ -15,8 +15,8 @@ from .dictionary import Dictionary
 
 LEFTOVER = 0.25
 """What leftovers count in the vector. Of 822 edits of pocket pictures and 822 of their names, each by two words
-(`benchmarks/edits.py`), .58 and .67 succeed at a quarter, .55 and .66 at a half, .44 and .67 at 1, where the difference is no
-longer truncated; each at the best weight of its own."""
+(`benchmarks/edits.py`), .57 and .65 succeed at 0, .58 and .65 at a quarter, .55 and .66 at a half, and .44 and .67 at 1, where the
+difference is no longer truncated; each at the best weight of its own."""
 
 Pair = Callable[[Tensor, Tensor], Tensor]
 
