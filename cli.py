@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Sequence
 from contextlib import contextmanager
 
-from .commands import calibrate, check, convert
+from .commands import calibrate, check, convert, sae
 
 MODALITIES = ("text", "image", "audio", "video")
 BAD_INPUT, INTERRUPTED = 2, 130
@@ -64,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     convert.add(commands)
     calibrate.add(commands, MODALITIES)
     check.add(commands)
+    sae.add(commands, MODALITIES, _whole)
 
     bench = commands.add_parser("bench", help="measure; the last line is one JSON object with the figures")
     bench.add_argument("name", metavar="NAME", help="a module of benchmarks/")

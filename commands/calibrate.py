@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from . import progress
 from .output import writable
-
-if TYPE_CHECKING:
-    from ..ops.collection import Watch
 
 
 def add(commands: argparse._SubParsersAction, modalities: tuple[str, ...]) -> None:
@@ -44,23 +38,9 @@ def run(options: argparse.Namespace) -> None:
     clouds = {}
     for sample in samples:
         keep_on(device, encoder.towers, {sample.modality})
-        with _bar(sample.modality, len(sample.items)) as watch:
+        with progress.items(sample.modality, len(sample.items)) as watch:
             cloud = clouds[sample.modality] = calibrate(encoder, sample, watch)
         skipped = len(sample.items) - cloud.count
         print(f"{sample.modality}: {cloud}" + (f", {skipped} skipped" if skipped else ""))
     Calibration(encoder.space.encoder_id, clouds).add_to(out, encoder.space)
     print(out)
-
-
-@contextmanager
-def _bar(title: str, total: int) -> Iterator[Watch]:
-    """A progress bar, and above it a line for each item that was skipped."""
-    from tqdm import tqdm
-
-    def watch(done: int, total: int, problems: list[str]) -> None:
-        for problem in problems:
-            tqdm.write(f"concept-algebra: skipped: {problem}", file=sys.stderr)
-        bar.update(done - bar.n)
-
-    with tqdm(total=total, desc=title) as bar:
-        yield watch

@@ -205,6 +205,16 @@ def beside(path: str | os.PathLike, encoder: AnyEncoder) -> AnyEncoder:
 
 def calibrated(encoder: AnyEncoder, calibration: Calibration) -> AnyEncoder:
     """The encoder, with shared weights, in its calibrated space. The one given stays as it is. Errors as `Space.calibrated`."""
+    return moved(encoder, encoder.space.calibrated(calibration))
+
+
+def moved(encoder: AnyEncoder, space: Space) -> AnyEncoder:
+    """The encoder, with shared weights, in another calibration of its space. The one given stays as it is.
+
+    Raises SpaceMismatch for a space of another encoder.
+    """
+    if space.encoder_id != encoder.space.encoder_id:
+        raise SpaceMismatch(space.encoder_id, encoder.space.encoder_id)
     twin = copy.copy(encoder)
-    twin.space = encoder.space.calibrated(calibration)
+    twin.space = space
     return twin

@@ -1,4 +1,4 @@
-"""What a modality is measured on: folders of media, files of phrases; and the measuring itself."""
+"""What a modality is measured on: folders of media, files of phrases; their embedding, and the measuring itself."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ALONE = "; name one modality to measure it alone"
 CALLED: dict[Modality, str] = {"text": "phrases", "image": "pictures", "audio": "sounds", "video": "clips"}
 
 Watch = Callable[[int, int, list[str]], None]
-"""What `calibrate` tells after every batch: how many are done, of how many, and why the ones now skipped were."""
+"""What `embedded` tells after every batch: how many are done, of how many, and why the ones now skipped were."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Sample:
     source: str
 
     def __post_init__(self):
-        _enough(len(self.items), self.modality, self.source)
+        enough(len(self.items), self.modality, self.source)
 
 
 def collect(sources: Iterable[str | os.PathLike], encoder: Encoder, modality: Modality | None = None) -> list[Sample]:
@@ -76,43 +76,55 @@ def collect(sources: Iterable[str | os.PathLike], encoder: Encoder, modality: Mo
             readable = ", ".join(name for name in MODALITIES if name in encoder.modalities)
             raise ValueError(f"this encoder reads {readable}, not {kind}" + (ALONE if len(kinds) > 1 else ""))
         if len(kinds) > 1:
-            _enough(len(found[kind]), kind, ", ".join(origins[kind]), advice=ALONE)
+            enough(len(found[kind]), kind, ", ".join(origins[kind]), advice=ALONE)
     return [Sample(kind, tuple(found[kind]), ", ".join(origins[kind])) for kind in kinds]
 
 
-@torch.no_grad()
 def calibrate(encoder: Encoder, sample: Sample, watch: Watch = lambda *_: None) -> Cloud:
     """The cloud of a sample's embeddings. The same files, encoder and device give the same numbers.
 
     An item that cannot be read is told to `watch` and left out. Raises ValueError when fewer than `MINIMUM` remain, and
     as `measured`.
     """
-    skipped = 0
+    count = 0
 
     def batches() -> Iterator[Tensor]:
-        nonlocal skipped
-        size = PHRASES if sample.modality == "text" else 1
-        waiting = deque(sample.items[start : start + size] for start in range(0, len(sample.items), size))
-        done = 0
-        while waiting:
-            items, problems = waiting.popleft(), []
-            try:
-                pooled = _embedded(encoder, sample.modality, items)
-            except (ValueError, OSError) as error:
-                if len(items) > 1:  # one of them is at fault: each by itself will tell
-                    waiting.extendleft((item,) for item in reversed(items))
-                    continue
-                problems = [" ".join(str(error).split())]
-            else:
-                yield pooled
-            done, skipped = done + len(items), skipped + len(problems)
-            watch(done, len(sample.items), problems)
-        _enough(len(sample.items) - skipped, sample.modality, sample.source, skipped)
+        nonlocal count
+        for items, pooled in embedded(encoder, sample.modality, sample.items, watch):
+            count += len(items)
+            yield pooled
+        enough(count, sample.modality, sample.source, len(sample.items) - count)
 
     return replace(measured(batches(), sample.source), tower=encoder.fingerprints.get(sample.modality, ""))
 
 
-def _embedded(encoder: Encoder, modality: Modality, items: Sequence[str]) -> Tensor:
+def embedded(
+    encoder: Encoder, modality: Modality, items: Sequence[str], watch: Watch = lambda *_: None
+) -> Iterator[tuple[Sequence[str], Tensor]]:
+    """Batches of items (phrases, or paths of files) with their embeddings [B, D], in the items' order, without gradients.
+
+    An item that cannot be read is told to `watch` and left out. `watch` hears of a batch after it was taken.
+    """
+    size = PHRASES if modality == "text" else 1
+    waiting = deque(items[start : start + size] for start in range(0, len(items), size))
+    done = 0
+    while waiting:
+        batch, problems = waiting.popleft(), []
+        try:
+            with torch.no_grad():
+                pooled = _pooled(encoder, modality, batch)
+        except (ValueError, OSError) as error:
+            if len(batch) > 1:  # one of them is at fault: each by itself will tell
+                waiting.extendleft((item,) for item in reversed(batch))
+                continue
+            problems = [" ".join(str(error).split())]
+        else:
+            yield batch, pooled
+        done += len(batch)
+        watch(done, len(items), problems)
+
+
+def _pooled(encoder: Encoder, modality: Modality, items: Sequence[str]) -> Tensor:
     if modality == "text":
         return encoder.text(list(items)).pooled
     (path,) = items
@@ -181,7 +193,8 @@ def _vocabulary(encoder: Encoder) -> tuple[str, ...]:
     return encoder.space.vocabulary.words
 
 
-def _enough(count: int, modality: Modality, source: str, skipped: int = 0, advice: str = "") -> None:
+def enough(count: int, modality: Modality, source: str, skipped: int = 0, advice: str = "") -> None:
+    """Raise ValueError when `count` is under `MINIMUM`; `skipped` could not be read."""
     if count < MINIMUM:
         left_out = f" ({skipped} could not be read)" if skipped else ""
         needed = f"at least {MINIMUM} are needed, and {ROUGH} or more make a good estimate"

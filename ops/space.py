@@ -158,6 +158,10 @@ class Space:
             raise SpaceMismatch(calibration.space, self.encoder_id)
         means = {**self.means, **{modality: cloud.mean for modality, cloud in calibration.clouds.items()}}
         radii = {**self.radii, **{modality: cloud.radius for modality, cloud in calibration.clouds.items()}}
+        return self.centred_with(means, radii)
+
+    def centred_with(self, means: Mapping[Modality, Tensor], radii: Mapping[Modality, float]) -> Space:
+        """This space with these means and radii and no others, under the id that `calibrated` gives them."""
         numbers = {f"mean.{modality}": mean.float() for modality, mean in means.items()}
         numbers |= {f"radius.{modality}": torch.tensor(radius, dtype=torch.float32) for modality, radius in radii.items()}
         return replace(self, id=f"{self.encoder_id}{CALIBRATED}{fingerprint(numbers)[:8]}", means=means, radii=radii)

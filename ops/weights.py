@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
 
 import torch
@@ -29,6 +30,17 @@ def fill(module: nn.Module, tensors: Mapping[str, Tensor], name: str, dtype: tor
     # copies: a tensor that stays mapped to its file would keep others from replacing the file on Windows
     module.load_state_dict({k: v.to(dtype, copy=True) if v.is_floating_point() else v.clone() for k, v in tensors.items()}, assign=True)
     return module.eval().requires_grad_(False)
+
+
+def packed(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
+    """The bytes of a safetensors file, the same for equal contents: the library itself writes metadata in a random order."""
+    from safetensors.torch import save
+
+    data = save({name: tensor.contiguous() for name, tensor in tensors.items()}, dict(metadata))
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.dumps(json.loads(data[8:end]), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + data[end:]
 
 
 def _listed(keys: Collection[str]) -> str:

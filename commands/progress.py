@@ -1,0 +1,51 @@
+"""Progress bars of commands, and above them a line for what is worth telling."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..ops.collection import Watch
+    from ..ops.features.learn import Watch as Steps
+
+
+@contextmanager
+def items(title: str, total: int) -> Iterator[Watch]:
+    """A bar over items, and above it a line for each that was skipped."""
+    from tqdm import tqdm
+
+    def watch(done: int, total: int, problems: list[str]) -> None:
+        for problem in problems:
+            tqdm.write(f"concept-algebra: skipped: {problem}", file=sys.stderr)
+        bar.update(done - bar.n)
+
+    with tqdm(total=total, desc=title) as bar:
+        yield watch
+
+
+@contextmanager
+def steps() -> Iterator[Steps]:
+    """A bar for each training, with what is measured on the way."""
+    from tqdm import tqdm
+
+    bars: dict[str, tqdm] = {}
+
+    def watch(stage, progress):
+        if stage not in bars:
+            for bar in bars.values():
+                bar.close()
+            # one that is taken up again does not start at nothing
+            bars[stage] = tqdm(total=progress.total, desc=stage, unit="step", initial=progress.index)
+        bars[stage].update()
+        if progress.held_out:
+            told = (f"{m}: L0 {f.l0:.0f}, FVU {f.fvu:.3f}, cosine {f.centred_cosine:.3f}" for m, f in progress.held_out.items())
+            bars[stage].set_postfix_str("; ".join([f"dead {100 * progress.dead:.0f} %", *told]))
+
+    try:
+        yield watch
+    finally:
+        for bar in bars.values():
+            bar.close()

@@ -1,0 +1,77 @@
+"""From a corpus to a dictionary's file: trained, observed, measured, and written with its card."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..atomic import write_text
+from ..encoders.protocol import Encoder
+from ..space import Modality, fingerprint
+from .card import Card, measure
+from .corpus import Corpus
+from .train import Progress, Recipe, split, train
+from .trained import TrainedSAE
+
+FIRST, SECOND = "training", "once more, with another seed"
+Watch = Callable[[str, Progress], None]
+"""What `learn` tells after every step: which of the two trainings it is, and how it goes. It may raise to stop."""
+
+
+def learn(
+    corpus: Corpus, encoder: Encoder, recipe: Recipe, out: str | os.PathLike, cache: str | os.PathLike,
+    watch: Watch = lambda *_: None, twice: bool = True,
+) -> tuple[TrainedSAE, Card]:  # fmt: skip
+    """Train a dictionary on a corpus and write it to `out`, with its card as Markdown beside it (`card_path`).
+
+    encoder: has a mean for every modality of the corpus (`Corpus.centre`).
+    cache: a folder for checkpoints, from which the same call goes on when it was stopped; they are gone when it is done.
+    twice: train once more with the next seed, which tells how much of the dictionary chance made up, and nothing else.
+    Raises what `train` and `measure` raise, and OSError when a file cannot be written.
+    """
+    with torch.inference_mode(False), torch.no_grad():
+        data = {modality: encoder.space.centre(rows, modality) for modality, rows in corpus.embeddings.items()}
+        Path(cache).mkdir(parents=True, exist_ok=True)
+        checkpoints = [_checkpoint(cache, seeded, data) for seeded in (recipe, _reseeded(recipe))]
+        trained = train(data, recipe, checkpoints[0], lambda progress: watch(FIRST, progress))
+        again = train(data, _reseeded(recipe), checkpoints[1], lambda progress: watch(SECOND, progress)) if twice else None
+        towers = {modality: encoder.fingerprints[modality] for modality in data if modality in encoder.fingerprints}
+        sae = TrainedSAE.observed(trained.autoencoder, trained.thresholds, encoder.space, data, corpus.captions, towers=towers)
+        held_out = {modality: split(len(x), recipe.seed)[1] for modality, x in data.items()}
+        card = measure(
+            sae, {modality: data[modality][rows] for modality, rows in held_out.items()}, _pairs(corpus, data, held_out),
+            again.autoencoder.decoder if again else None,
+        )  # fmt: skip
+    sae = replace(sae, metrics={"card": card.to_dict(), "recipe": asdict(recipe), "sources": dict(corpus.sources)})
+    sae.save(out)
+    write_text(card_path(out), card.markdown(Path(out).stem))
+    for checkpoint in checkpoints:
+        checkpoint.unlink(missing_ok=True)
+    return sae, card
+
+
+def card_path(out: str | os.PathLike) -> Path:
+    """Where the card of a dictionary's file lies: `x.md` beside x.safetensors."""
+    return Path(out).with_suffix(".md")
+
+
+def _reseeded(recipe: Recipe) -> Recipe:
+    return replace(recipe, seed=recipe.seed + 1)
+
+
+def _checkpoint(cache: str | os.PathLike, recipe: Recipe, data: Mapping[Modality, Tensor]) -> Path:
+    """Named by all that the run depends on: what a changed corpus left half done is not taken up and stands in no way."""
+    run = fingerprint({**data, json.dumps(asdict(recipe), sort_keys=True): torch.empty(0)})
+    return Path(cache) / f"sae-{run}.checkpoint.safetensors"
+
+
+def _pairs(corpus: Corpus, data: Mapping[Modality, Tensor], held_out: Mapping[Modality, Tensor]) -> dict[Modality, tuple[Tensor, Tensor]]:
+    """Held-out media and their captions. The captions may have been trained on, that they belong together was not."""
+    chosen = {modality: rows[torch.isin(rows[:, 0], held_out[modality])] for modality, rows in corpus.pairs.items()}
+    return {modality: (data[modality][rows[:, 0]], data["text"][rows[:, 1]]) for modality, rows in chosen.items() if len(rows)}
