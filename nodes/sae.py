@@ -22,6 +22,8 @@ WORDS, POCKET = "vocabulary (no training)", "pocket"
 SHIPPED = WEIGHTS / "sae.safetensors"
 UNFIT = re.compile(r'[\\/:*?"<>|\x00-\x1f]|^\.|^$')
 """What a file's name does not have on one of the systems that ComfyUI runs on."""
+FOLDED = {"advanced": True}
+"""Of an input that newer pages fold away; older ones have no argument for it."""
 EVERY = 20
 """Steps of training between two movements of the bar."""
 
@@ -110,13 +112,13 @@ class TrainSAE(io.ComfyNode):
                     "for the encoder's own words. Thousands of items make good features.",
                 ),
                 io.String.Input("phrases", default="", multiline=True, tooltip="Phrases to learn from in addition, one a line. May be empty."),
-                io.Int.Input("width", default=0, min=0, max=65536, advanced=True, tooltip="How many features. 0: four a dimension of the space, one for ten items at most."),
-                io.Int.Input("active", default=24, min=1, max=1024, advanced=True, tooltip="How many features one item has on average; an eighth of the width at most."),
-                io.Int.Input("steps", default=3000, min=1, max=1000000, advanced=True, tooltip="Training steps. Fewer are quicker and fit less well."),
+                io.Int.Input("width", default=0, min=0, max=65536, extra_dict=FOLDED, tooltip="How many features. 0: four a dimension of the space, one for ten items at most."),
+                io.Int.Input("active", default=24, min=1, max=1024, extra_dict=FOLDED, tooltip="How many features one item has on average; an eighth of the width at most."),
+                io.Int.Input("steps", default=3000, min=1, max=1000000, extra_dict=FOLDED, tooltip="Training steps. Fewer are quicker and fit less well."),
                 io.Boolean.Input(
                     "measure_stability",
                     default=True,
-                    advanced=True,
+                    extra_dict=FOLDED,
                     tooltip="Train once more with another seed, to measure how many of the features chance has made up. Takes twice as long.",
                 ),
                 EncoderSocket.Input("encoder", tooltip="The encoder whose space the features are of."),
