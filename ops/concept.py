@@ -179,7 +179,8 @@ class Concept:
             return self
         heaviest = max(self.operands, key=lambda operand: abs(operand.weight), default=None)
         code = Code.of(self.vector, heaviest.modality if heaviest else "text", self.expression.text, dictionary)
-        return replace(self, vector=code.vector, code=code)
+        expression = self.expression if _is_leaf(self) else written.call("coded", self.expression)
+        return replace(self, vector=code.vector, expression=expression, code=code)
 
     @property
     def direction(self) -> Tensor:
@@ -379,7 +380,9 @@ class Concept:
             name = expression.text
             code = self._coded(name).combined(other._coded(name), coded)
             return Concept(code.vector, self.space, operands, expression, code)
-        return Concept(dense(self.vector, other.vector), self.space, operands, expression)
+        # where features cannot be told, leftovers cannot be told from what is missing either: they count in full
+        mine, theirs = (side.code.linear if side.code else side.vector for side in (self, other))
+        return Concept(dense(mine, theirs), self.space, operands, expression)
 
     def _coded(self, wanted: str) -> Code:
         if self.code is None:
@@ -424,6 +427,10 @@ def say_once(problem: str) -> None:
 def _weighted(operands: tuple[Operand, ...], weight: float) -> tuple[Operand, ...]:
     scaled = (replace(operand, weight=operand.weight * weight) for operand in operands)
     return tuple(operand for operand in scaled if operand.weight != 0)
+
+
+def _is_leaf(concept: Concept) -> bool:
+    return [operand.written for operand in concept.operands] == [concept.expression.text]
 
 
 def _added(mine: tuple[Operand, ...], theirs: tuple[Operand, ...]) -> tuple[Operand, ...]:

@@ -7,10 +7,11 @@
     factor   "-"* (number | atom)
     atom     phrase | "quoted phrase" | "(" union ")" | function
     function image("photo.jpg") | audio("thunder.wav") | video("clip.mp4") | slerp(union, union, number)
-             feature("name") | without(union, union) | erased(union, union) | scaled(union, union, number)
+             feature("name") | without(union, union) | erased(union, union) | scaled(union, union, number) | coded(union)
 
-`|`, `&`, `feature` and the three functions after it work on codes (see `features`): without(dog, fur) switches off in dog
-the features that fur has, erased also projects off what leaks along them, scaled makes them so many times as strong.
+`|`, `&` and the functions of the last line work on codes (see `features`): without(dog, fur) switches off in dog the features
+that fur has, erased also projects off what leaks along them, scaled makes them so many times as strong. coded(dog + cat) is
+the code of their dense sum, where dog + cat would be the sum of their codes.
 
 A phrase is one or more bare words with spaces between: `sad clown + red balloon`. Hyphens and apostrophes inside a word
 belong to it (`t-shirt`, `fire-water` is one word); a hyphen with a space on either side, or before a number with a `*`
@@ -44,7 +45,7 @@ LONGEST, DEEPEST = 10_000, 50
 
 MEDIA: tuple[Modality, ...] = ("image", "audio", "video")
 EDITS = ("without", "erased", "scaled")
-FUNCTIONS = (*MEDIA, "slerp", "feature", *EDITS)
+FUNCTIONS = (*MEDIA, "slerp", "feature", *EDITS, "coded")
 OPERATORS = {"|": "|", "&": "&", "+": "+", "-": "-", "\u2212": "-", "*": "*", "\u00d7": "*", "(": "(", ")": ")", ",": ","}
 AN_OPERATOR = "'+', '-', '*', '|', '&'"
 A_CONCEPT = "a word, a quoted phrase, a number with '*', '(' or a function"
@@ -144,7 +145,17 @@ class Edit:
     factor: float | None = None
 
 
-Node = Union[Phrase, Name, Media, Feature, Scale, Sum, Slerp, Join, Meet, Edit]
+@dataclass(frozen=True)
+class Coded:
+    """The code of what comes out densely; never of a leaf, which has its code without it."""
+
+    of: Node
+
+
+Node = Union[Phrase, Name, Media, Feature, Scale, Sum, Slerp, Join, Meet, Edit, Coded]
+
+
+LEAVES = (Phrase, Name, Media, Feature)
 
 
 def evaluate(
@@ -172,35 +183,41 @@ def evaluate(
 
         dictionary = Pursuit(encoder.space)
 
-    def coded(concept: Concept) -> Concept:
-        return concept.decomposed(dictionary) if dictionary else concept
+    def value(node: Node, dictionary: Dictionary | None) -> Concept:
+        def part(of: Node) -> Concept:
+            return value(of, dictionary)
 
-    def value(node: Node) -> Concept:
         match node:
-            case Name(name):
-                encoder.space.require(names[name].space)
-                return coded(names[name])
             case Feature(name):
                 return Concept.feature(name, dictionary)
-            case Join(a, b):
-                return value(a) | value(b)
-            case Meet(a, b):
-                return value(a) & value(b)
-            case Edit("scaled", a, b, factor):
-                return value(a).scaled(value(b), factor)
-            case Edit(function, a, b):
-                return value(a).without(value(b), erase=function == "erased")
+            case Coded(of):
+                return value(of, None).decomposed(dictionary)
             case Scale(weight, of):
-                return weight * value(of)
+                return weight * part(of)
             case Sum((first, *others)):
-                concept = value(first)
+                concept = part(first)
                 for term in others:
-                    concept = concept + value(term)
+                    concept = concept + part(term)
                 return concept
             case Slerp(a, b, t):
-                return Concept.slerp(value(a), value(b), t)
+                return Concept.slerp(part(a), part(b), t)
+            case Join(a, b):
+                return part(a) | part(b)
+            case Meet(a, b):
+                return part(a) & part(b)
+            case Edit("scaled", a, b, factor):
+                return part(a).scaled(part(b), factor)
+            case Edit(function, a, b):
+                return part(a).without(part(b), erase=function == "erased")
+        concept = dense(node)
+        return concept.decomposed(dictionary) if dictionary else concept
+
+    def dense(node: Name | Phrase | Media) -> Concept:
+        if isinstance(node, Name):
+            encoder.space.require(names[node.text].space)
+            return names[node.text]
         if node not in made:
-            made[node] = coded(leaf(node))
+            made[node] = leaf(node)
         return made[node]
 
     def leaf(node: Phrase | Media) -> Concept:
@@ -212,7 +229,7 @@ def evaluate(
         read = {"image": Concept.from_image, "audio": Concept.from_audio, "video": Concept.from_video}[modality]
         return read(Path(base_dir or "") / node.path, encoder).called(written.media(modality, node.path))
 
-    return value(tree)
+    return value(tree, dictionary)
 
 
 def leaves(node: Node) -> list[Phrase | Name | Media | Feature]:
@@ -223,12 +240,12 @@ def leaves(node: Node) -> list[Phrase | Name | Media | Feature]:
 
 def wants_codes(node: Node) -> bool:
     """Whether an expression can only be understood of codes: it holds `|`, `&`, a feature or an edit of features."""
-    return isinstance(node, (Feature, Join, Meet, Edit)) or any(map(wants_codes, _parts(node)))
+    return isinstance(node, (Feature, Join, Meet, Edit, Coded)) or any(map(wants_codes, _parts(node)))
 
 
 def _parts(node: Node) -> tuple[Node, ...]:
     match node:
-        case Scale(_, of):
+        case Scale(_, of) | Coded(of):
             return (of,)
         case Sum(terms):
             return terms
@@ -265,6 +282,8 @@ def _written(node: Node) -> Written:
             return written.union(_written(a), _written(b))
         case Meet(a, b):
             return written.meet(_written(a), _written(b))
+        case Coded(of):
+            return written.call("coded", _written(of))
         case Edit(function, a, b, factor):
             return written.call(function, _written(a), _written(b), *(() if factor is None else (factor,)))
 
@@ -381,6 +400,9 @@ class _Parser:
                 self.fail(f'expected a {what} in quotes, as in {name.text}("{what.split()[0]}"){self.found()}')
             text = self.next().text
             node = Feature(text) if name.text == "feature" else Media(name.text, text)
+        elif name.text == "coded":
+            of = self.union()
+            node = of if isinstance(of, LEAVES) else Coded(of)
         elif name.text in EDITS:
             example = f"{name.text}(dog, fur{', 2' if name.text == 'scaled' else ''})"
             a, b, factor = self.argument("the concept to edit", example), self.union(), None

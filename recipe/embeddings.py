@@ -35,11 +35,11 @@ SIDE = 128
 Rows = tuple[Tensor, list[str]]
 
 
-def texts(encoder: PocketEncoder, data: Path) -> Rows:
-    """The vocabulary, and phrases of every kind that the text tower learned from."""
+def texts(encoder: PocketEncoder, data: Path, media: set[str]) -> Rows:
+    """The vocabulary, phrases of every kind that the text tower learned from, and the captions of the media."""
     rng = random.Random(0)
     others = sorted({phrase for kind in phrases(data).values() for phrase in kind} - set(shipped_words()))
-    captions = [*shipped_words(), *rng.sample(others, PHRASES)]
+    captions = list(dict.fromkeys([*shipped_words(), *rng.sample(others, PHRASES), *sorted(media)]))
     return embedded(captions, encoder.text, batch=512), captions
 
 
@@ -124,12 +124,12 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     encoder, shown = load(), Pictures(args.data)
-    made = {}
+    made: dict[str, Rows] = {}
     for modality, rows in (
-        ("text", lambda: texts(encoder, args.data)),
         ("audio", lambda: sounds(encoder, args.data)),
         ("image", lambda: pictures(encoder, shown)),
         ("video", lambda: clips(encoder, shown)),
+        ("text", lambda: texts(encoder, args.data, {caption for _, said in made.values() for caption in said})),
     ):
         made[modality] = rows()
         print(modality, tuple(made[modality][0].shape), flush=True)

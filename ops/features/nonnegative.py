@@ -68,12 +68,13 @@ def lasso(x: Tensor, atoms: Tensor, penalty: float) -> Tensor:
 
 
 def _curvature(atoms: Tensor) -> Tensor:
-    """An upper bound of the largest eigenvalue of A^T A: 16 steps of the power method, and a tenth on top.
+    """An upper bound of the largest eigenvalue of S = A^T A, at most D^(1/64) times it (1.11 for 768): tr(S^64)^(1/64).
 
-    The power method comes from below, and a step that is too long by a bound too low would make the descent diverge.
+    The power method would be cheaper, but it comes from below, and a step that is too long makes the descent diverge.
     """
-    v = atoms.mean(0) + atoms[0] / len(atoms)
-    for _ in range(16):
-        v = atoms.T @ (atoms @ v)
-        v = v / v.norm()
-    return 1.1 * (atoms @ v).square().sum()
+    power, logarithm = atoms.T @ atoms, atoms.new_zeros(())
+    for i in range(7):
+        trace = power.trace()
+        logarithm = logarithm + trace.log() / 2**i
+        power = (power / trace) @ (power / trace)
+    return logarithm.exp()

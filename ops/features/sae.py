@@ -87,11 +87,16 @@ class SparseAutoencoder(nn.Module):
     def rounded(self) -> SparseAutoencoder:
         """What a file in half precision gives back: both matrices rounded, decoder rows made unit again.
 
-        Rounding twice changes nothing: making a rounded row unit moves a number by less than half a step of half precision.
+        Rounding twice changes nothing.
         """
-        return SparseAutoencoder(
-            self.encoder.half(), self.encoder_bias, normalize(self.decoder.half().float(), dim=1), self.decoder_bias, self.groups
-        )
+        rows = self.decoder
+        for _ in range(8):
+            kept = rows.half()
+            rows = normalize(kept.float(), dim=1)
+            # in few dimensions, making a row unit can move a number to the next step of half precision
+            if torch.equal(rows.half(), kept):
+                break
+        return SparseAutoencoder(self.encoder.half(), self.encoder_bias, rows, self.decoder_bias, self.groups)
 
 
 @torch.no_grad()
@@ -105,9 +110,11 @@ def calibrated_threshold(autoencoder: SparseAutoencoder, x: Tensor, k: int) -> T
         raise ValueError(f"{len(x)} vectors and k {k}, expected one vector or more and k in 1..{autoencoder.width - 1}")
     with torch.inference_mode(False):
         # where every part keeps at least its share, the whole keeps at least its own: the number sought is not below that
-        lowest = min(_largest(part.numpy().ravel(), k * len(part) + 1) for part in _parts(autoencoder, x))
-        kept = np.concatenate([values[values >= lowest] for values in (part.numpy().ravel() for part in _parts(autoencoder, x))])
-        return torch.full((autoencoder.width,), max(0.0, float(_largest(kept, k * len(x) + 1))))
+        found = min(_largest(part.numpy().ravel(), k * len(part) + 1) for part in _parts(autoencoder, x))
+        if len(x) > ROWS:
+            kept = np.concatenate([values[values >= found] for values in (part.numpy().ravel() for part in _parts(autoencoder, x))])
+            found = _largest(kept, k * len(x) + 1)
+        return torch.full((autoencoder.width,), max(0.0, float(found)))
 
 
 def _parts(autoencoder: SparseAutoencoder, x: Tensor) -> Iterator[Tensor]:

@@ -183,13 +183,14 @@ class _Run:
 
     def advance(self, x: Tensor) -> float:
         found = gradient(self.autoencoder, x, self.recipe.k, self.dead, self.half)
-        if not np.isfinite(found.loss):
-            raise TrainingError(f"the loss is {found.loss} at step {self.step} of {self.recipe.steps}; try a smaller rate than {self.recipe.rate}")
         rows = self.autoencoder.decoder
         along = torch.linalg.vecdot(found.decoder, rows)[:, None]
         for parameter, slope in zip(self.learned, (found.encoder, found.encoder_bias, found.decoder.addcmul_(along, rows, value=-1))):
             parameter.grad = slope
-        torch.nn.utils.clip_grad_norm_(self.learned, 1.0)
+        length = float(torch.nn.utils.clip_grad_norm_(self.learned, 1.0))
+        if not np.isfinite(found.loss + length):
+            told = f"the loss is {found.loss} and its gradient {length} long at step {self.step} of {self.recipe.steps}"
+            raise TrainingError(f"{told}; try a smaller rate than {self.recipe.rate}")
         self.adam.param_groups[0]["lr"] = self.recipe.rate_at(self.step)
         self.adam.step()
         rows.div_(torch.linalg.vector_norm(rows, dim=1, keepdim=True))

@@ -8,9 +8,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
+from toys import ToyDictionary
 
 from concept_algebra.ops import concept as module
 from concept_algebra.ops.concept import Concept
+from concept_algebra.ops.features.code import LEFTOVER, DictionaryMismatch
 from concept_algebra.ops.space import SpaceMismatch, UncalibratedSpace
 
 words = st.sampled_from(["fire", "water", "ice", "sad clown", "t-shirt", "42", "a + b"])
@@ -319,3 +321,91 @@ def test_a_picture_with_nothing_to_see_is_refused(encoder, pixels):
         Concept.from_image(pixels, encoder)
     with pytest.raises(ValueError, match="at least 8 a side"):
         Concept.from_video(pixels.expand(2, -1, -1, -1), encoder)
+
+
+@pytest.fixture(scope="module")
+def toy(encoder):
+    return ToyDictionary(encoder.space, [f"feature {i}" for i in range(40)], threshold=0.05)
+
+
+def test_decomposing_keeps_the_place(encoder, toy):
+    dense = text("fire", encoder)
+    coded = dense.decomposed(toy)
+    assert torch.allclose(coded.vector, dense.vector, atol=1e-6) and str(coded) == "fire" and coded.operands == dense.operands
+    assert coded.decomposed(toy) is coded and dense.code is None
+    assert torch.equal(coded.code.amounts[0], toy.encode(dense.vector[None], "text")[0])
+    mixed = (dense + text("ice", encoder)).decomposed(toy)
+    assert str(mixed) == "coded(fire + ice)" and torch.allclose(mixed.vector, dense.vector + text("ice", encoder).vector, atol=1e-6)
+    with pytest.raises(SpaceMismatch):
+        dense.decomposed(ToyDictionary(replace(encoder.space, id="small-1"), toy.names))
+
+
+@given(words, words, st.floats(0, 3), st.floats(0, 1))
+def test_coded_concepts_compose_as_their_codes_do(encoder, toy, wa, wb, w, t):
+    a, b = text(wa, encoder).decomposed(toy), text(wb, encoder).decomposed(toy)
+
+    def equals(x, vector):
+        assert torch.allclose(x.vector, vector, rtol=1e-3, atol=1e-4 * (1 + w)) and torch.equal(x.vector, x.code.vector)
+
+    equals(a + w * b, a.vector + w * b.vector)
+    equals((a - w * b) + w * b, a.vector)
+    equals(Concept.lerp(a, b, t), (1 - t) * a.vector + t * b.vector)
+    equals(a | a, a.vector)
+    equals(a & a, a.vector)
+    equals(-a, -LEFTOVER * a.vector)
+    if wa != wb:
+        dense = Concept.slerp(text(wa, encoder), text(wb, encoder), t)
+        equals(Concept.slerp(a, b, t), dense.vector)
+
+
+def test_a_dense_side_makes_it_dense_and_a_union_wants_codes(encoder, toy):
+    dense, coded = text("fire", encoder), text("water", encoder).decomposed(toy)
+    for mixed in (dense - coded, dense + -1 * coded, dense + (coded - 2 * coded)):
+        assert mixed.code is None and torch.allclose(mixed.vector, (dense - text("water", encoder)).vector, atol=1e-6)
+    with pytest.raises(ValueError, match=r"'fire' has no code; decompose it first"):
+        dense | coded
+    with pytest.raises(ValueError, match=r"'fire' has no code"):
+        coded & dense
+    with pytest.raises(ValueError, match=r"without: 'fire' has no code|'fire' has no code"):
+        dense.without(coded)
+    with pytest.raises(DictionaryMismatch):
+        coded | dense.decomposed(ToyDictionary(encoder.space, toy.names, seed=1))
+
+
+def test_operands_of_union_and_meet(encoder, toy):
+    a, b = (text(word, encoder).decomposed(toy) for word in ("fire", "ice"))
+    weights = lambda concept: {o.written: o.weight for o in concept.operands}  # noqa: E731
+    assert weights(2 * a | b) == {"fire": 2, "ice": 1} and weights(2 * a | a) == {"fire": 2}
+    assert weights(2 * a & a) == {"fire": 1} and weights(a & b) == {}
+
+
+def test_features_are_switched_off_by_name_and_by_concept(encoder, toy):
+    a, b = (text(word, encoder).decomposed(toy) for word in ("fire", "ice"))
+    names = [name for name, _ in a.code.features(2)]
+    less = a.without(names)
+    assert not set(names) & {name for name, _ in less.code.features()}
+    assert str(less) == f'without(fire, feature("{names[0]}") + feature("{names[1]}"))'
+    assert a.without(names[0]).code.features()[0][0] == names[1]
+    assert not a.without(b).code.amounts[0][b.code.active].any()
+    places = [toy.names.index(name) for name in names]
+    leak, erased = (a.without(names, erase=erase).code.leak(places).abs().max() for erase in (False, True))
+    assert erased < 1e-5 < leak
+    doubled = a.scaled(names[0], 2)
+    assert doubled.code.features(1) == [(names[0], pytest.approx(2 * a.code.features(1)[0][1]))]
+    with pytest.raises(ValueError, match="no feature named 'feature x'; did you mean feature"):
+        a.without("feature x")
+    with pytest.raises(ValueError, match="no feature is named"):
+        a.without([])
+    with pytest.raises(ValueError, match="factor is -1, expected a number of 0 or more"):
+        a.scaled(b, -1)
+
+
+def test_a_code_is_saved_and_read_back_with_its_dictionary(encoder, toy, tmp_path):
+    saved = text("fire", encoder).decomposed(toy) - 0.5 * text("ice", encoder).decomposed(toy)
+    saved.save(tmp_path / "a.safetensors")
+    loaded = Concept.load(tmp_path / "a.safetensors", encoder.space, toy)
+    assert torch.equal(loaded.code.amounts, saved.code.amounts) and loaded.code.sources == saved.code.sources
+    assert torch.equal(loaded.vector, saved.vector) and torch.allclose(loaded.code.vector, saved.vector, atol=1e-6)
+    assert Concept.load(tmp_path / "a.safetensors", encoder.space).code is None
+    other = ToyDictionary(encoder.space, toy.names, seed=1)
+    assert Concept.load(tmp_path / "a.safetensors", encoder.space, other).code is None

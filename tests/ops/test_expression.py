@@ -2,10 +2,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from toys import ToyDictionary
 
 from concept_algebra.ops import expression as module
 from concept_algebra.ops.concept import Concept
-from concept_algebra.ops.expression import Edit, ExpressionError, Feature, Join, Media, Meet, Name, Phrase, Scale, Slerp, Sum, evaluate, parse, to_text
+from concept_algebra.ops.expression import Coded, Edit, ExpressionError, Feature, Join, Media, Meet, Name, Phrase, Scale, Slerp, Sum, evaluate, parse, to_text
+from concept_algebra.ops.features.pursuit import Pursuit
 from concept_algebra.ops.media import MediaError, write_mp4, write_png, write_wav
 from concept_algebra.ops.space import SpaceMismatch
 
@@ -63,6 +65,7 @@ def minus(node):
         ('without(fire, feature("a ""b"""))', Edit("without", FIRE, Feature('a "b"'))),
         ("erased(fire | ice, water)", Edit("erased", Join(FIRE, ICE), WATER)),
         ("scaled(fire, water + ice, 0.5)", Edit("scaled", FIRE, Sum((WATER, ICE)), 0.5)),
+        ("coded(fire + water) - coded(ice)", Sum((Coded(Sum((FIRE, WATER))), minus(ICE)))),
         ("slerp(fire | water, ice, 0.5)", Slerp(Join(FIRE, WATER), ICE, 0.5)),
     ],
 )
@@ -89,7 +92,7 @@ def test_parse(text, tree):
         ("(fire water) ice", 13, "found 'ice'"),
         ('imagee("x")', 0, "unknown function 'imagee', did you mean image?"),
         ("2*slurp(a, b, 0.5)", 2, "did you mean slerp?"),
-        ("fire (red)", 0, "unknown function 'fire', expected image, audio, video, slerp, feature, without, erased, scaled, or quotes"),
+        ("fire (red)", 0, "unknown function 'fire', expected image, audio, video, slerp, feature, without, erased, scaled, coded, or quotes"),
         ("image(photo.jpg)", 6, r"expected a file name in quotes, as in image\(\"file\"\), found 'photo'"),
         ('image("")', 6, "expected a file name in quotes"),
         ('image("a.jpg"', 13, r"expected '\)' for the '\(' at character 6"),
@@ -140,6 +143,7 @@ phrases = st.one_of(words, st.lists(words, min_size=2, max_size=3).map(" ".join)
 leaves = st.one_of(
     phrases.map(lambda text: Phrase(" ".join(text.split()))),
     st.builds(Media, st.sampled_from(module.MEDIA), st.text(min_size=1).filter(lambda t: t.strip())),
+    st.builds(Feature, st.text(min_size=1).filter(lambda t: t.strip())),
 )
 weights = st.floats(-1e12, 1e12).map(lambda w: w + 0.0).filter(lambda w: w != 1)
 trees = st.recursive(
@@ -148,6 +152,11 @@ trees = st.recursive(
         st.builds(Scale, weights, nodes.filter(lambda n: not isinstance(n, Scale))),
         st.lists(nodes, min_size=2, max_size=4).filter(lambda n: not isinstance(n[0], Sum)).map(lambda n: Sum(tuple(n))),
         st.builds(Slerp, nodes, nodes, st.floats(0, 1).map(abs)),
+        st.builds(Join, nodes, nodes),
+        st.builds(Meet, nodes, nodes),
+        st.builds(Edit, st.sampled_from(["without", "erased"]), nodes, nodes),
+        st.builds(Edit, st.just("scaled"), nodes, nodes, st.floats(0, 1e6).map(abs)),
+        st.builds(Coded, nodes.filter(lambda n: not isinstance(n, module.LEAVES))),
     ),
     max_leaves=12,
 )
@@ -160,7 +169,7 @@ def test_what_is_printed_parses_to_the_same_tree(tree):
 
 
 scraps = st.lists(
-    st.sampled_from(["fire", "t-shirt", "image", "slerp", '"', '"a"', "(", ")", "+", "-", "*", ",", "0.3", "1e9", ".", "'", " ", "\n", "\U0001f525", "\0"])
+    st.sampled_from(["fire", "t-shirt", "image", "slerp", "without", "scaled", "feature", "|", "&", '"', '"a"', "(", ")", "+", "-", "*", ",", "0.3", "1e9", ".", "'", " ", "\n", "\U0001f525", "\0"])
 ).map("".join)
 
 
@@ -209,6 +218,33 @@ def test_provenance_evaluates_back_to_the_concept(encoder, tree):
     once = evaluate(to_text(tree), encoder)
     again = evaluate(str(once), encoder)
     assert torch.allclose(once.vector, again.vector, rtol=1e-4, atol=1e-3) and str(again) == str(once)
+
+
+def test_codes_come_from_the_dictionary_and_only_where_they_are_asked_for(encoder):
+    toy = ToyDictionary(encoder.space, [f"feature {i}" for i in range(32)], threshold=0.0)
+    a, b, c = (Concept.from_text(word, encoder).decomposed(toy) for word in ("fire", "water", "ice"))
+    for text, concept in [
+        ("fire", a),
+        ("fire - 2*water", a - 2 * b),
+        ("fire | water & ice", a | b & c),
+        ("without(fire + ice, water)", (a + c).without(b)),
+        ("erased(fire, ice)", a.without(c, erase=True)),
+        ("scaled(fire, water, 3)", a.scaled(b, 3)),
+        ('fire + 0.5*feature("feature 7")', a + 0.5 * Concept.feature("feature 7", toy)),
+        ("coded(fire - water) | ice", (Concept.from_text("fire", encoder) - Concept.from_text("water", encoder)).decomposed(toy) | c),
+    ]:
+        got = evaluate(text, encoder, dictionary=toy)
+        assert torch.equal(got.code.amounts, concept.code.amounts) and torch.equal(got.vector, concept.vector)
+        assert str(got) == str(concept) == text
+    assert evaluate("fire - water", encoder).code is None
+    with pytest.raises(ValueError, match="no feature named 'feature 70'; did you mean feature 7"):
+        evaluate('feature("feature 70")', encoder, dictionary=toy)
+
+
+def test_an_expression_of_codes_reads_them_in_words_where_no_dictionary_is_given(encoder):
+    got = evaluate("fire | water", encoder)
+    assert got.code.dictionary.id == Pursuit(encoder.space).id
+    assert {name for name, _ in got.code.features(2)} == {"fire", "water"}
 
 
 def test_files_are_found_from_the_base_folder_and_named_as_written(encoder, tmp_path):

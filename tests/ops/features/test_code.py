@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from toys import ToyDictionary
 
 from concept_algebra.ops import algebra
-from concept_algebra.ops.features.code import Code, DictionaryMismatch
+from concept_algebra.ops.features.code import LEFTOVER, Code, DictionaryMismatch
 from concept_algebra.ops.space import Space
 
 D, M = 16, 10
@@ -78,6 +78,12 @@ def test_sums_are_a_commutative_group_with_leftovers(a, b, c):
     assert same(plus(minus(a, b), b), a)
     assert same(minus(a, a), NOTHING)
     assert torch.allclose(plus(a, b).vector, a.vector + b.vector, rtol=1e-4, atol=1e-3)
+
+
+@given(codes, codes, st.integers(-256, 256).map(lambda n: n / 64))
+def test_in_full_leftovers_make_it_linear(a, b, w):
+    assert torch.allclose(plus(a, b.weighed(w)).linear, a.linear + w * b.linear, rtol=1e-3, atol=1e-2)
+    assert torch.allclose(a.vector - LEFTOVER * b.vector, plus(a, NOTHING).vector + b.weighed(-1).vector, rtol=1e-3, atol=1e-2)
 
 
 @given(codes, codes, codes)

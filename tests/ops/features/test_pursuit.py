@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 from contracts.mps import apple_silicon
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import normalize
 
@@ -33,7 +33,8 @@ METHODS = pytest.mark.parametrize("method", ["pursuit", "lasso"])
 
 
 def vectors(seed, count=4):
-    return torch.randn(count, D, generator=torch.Generator().manual_seed(seed))
+    # behind the draws that the words are made of
+    return torch.randn(V + count, D, generator=torch.Generator().manual_seed(seed))[V:]
 
 
 def test_it_is_a_dictionary_of_the_vocabulary():
@@ -96,16 +97,19 @@ def test_the_residual_is_at_right_angles_to_every_active_word(method, seed):
     assert (code > 0).any() and left[code > 0].abs().max() < 1e-5
 
 
+@settings(max_examples=30)
 @given(seed=st.integers(0, 2**31))
 def test_each_further_word_leaves_less(seed):
     x = vectors(seed)
-    codes = [torch.zeros(4, V), *(Pursuit(SPACE, most, 0.02).encode(x, "image") for most in range(1, 12))]
+    codes = [torch.zeros(4, V), *(Pursuit(SPACE, most, 0.02).encode(x, "image") for most in (1, 2, 3, 5, 8))]
     left = [(x - code @ SPACE.word_directions).norm(dim=1) for code in codes]
     # a row that has ended stays as it is
     assert all(((after < before) | ((a - b).abs().amax(1) < 1e-5)).all() for before, after, a, b in zip(left, left[1:], codes, codes[1:]))
-    assert (left[4] < 0.95 * left[0]).all()
+    best = (x @ SPACE.word_directions.T).amax(1)
+    assert torch.allclose(left[1].square(), left[0].square() - best.square(), rtol=1e-4)
 
 
+@settings(max_examples=30)
 @given(seed=st.integers(0, 2**31), tolerance=st.floats(0.05, 0.4))
 def test_it_ends_where_no_word_is_above_the_tolerance(seed, tolerance):
     x = vectors(seed)
