@@ -2,7 +2,7 @@
 
 const NUMBER = String.raw`(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?`;
 const FORMS = [
-    ["erased", /^--\s*()(\S.*)$/],
+    ["erased", /^--\s*()([^-\s].*)$/],
     ["off", /^-\s*()([^-\s].*)$/],
     ["scaled", new RegExp(String.raw`^(${NUMBER})\s*\*\s*(\S.*)$`)],
     ["added", new RegExp(String.raw`^\+\s*(${NUMBER})\s+(\S.*)$`)],

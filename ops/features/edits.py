@@ -17,7 +17,7 @@ from .code import Code
 Kind = Literal["off", "erased", "scaled", "added"]
 # kept in step with web/edits.js, and the order matters: one dash is the beginning of two
 FORMS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
-    ("erased", re.compile(r"--\s*(?P<name>\S.*)")),
+    ("erased", re.compile(r"--\s*(?P<name>[^-\s].*)")),
     ("off", re.compile(r"-\s*(?P<name>[^-\s].*)")),
     ("scaled", re.compile(rf"(?P<amount>{NUMBER.pattern})\s*\*\s*(?P<name>\S.*)", re.ASCII)),
     ("added", re.compile(rf"\+\s*(?P<amount>{NUMBER.pattern})\s+(?P<name>\S.*)", re.ASCII)),
