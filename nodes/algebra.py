@@ -165,7 +165,7 @@ class ConceptExpression(io.ComfyNode):
                     "sae",
                     optional=True,
                     tooltip="From Load SAE: everything is then decomposed with it, and the arithmetic happens feature by feature. "
-                    "Without, | and & and edits of features are understood in the words of the vocabulary.",
+                    "Without, unions and edits of features are understood in the words of the vocabulary.",
                 ),
             ],
             outputs=[RESULT],

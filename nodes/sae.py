@@ -24,8 +24,6 @@ UNFIT = re.compile(r'[\\/:*?"<>|\x00-\x1f]|^\.|^$')
 """What a file's name does not have on one of the systems that ComfyUI runs on."""
 FOLDED = {"advanced": True}
 """Of an input that newer pages fold away; older ones have no argument for it."""
-EVERY = 20
-"""Steps of training between two movements of the bar."""
 
 
 def dictionary_file(name: str) -> Path:
@@ -169,11 +167,10 @@ class TrainSAE(io.ComfyNode):
             host.stop_if_asked()
             if stage not in stages:
                 stages.append(stage)
-            if now.index % EVERY == 0 or now.held_out:
-                progress.show(steps * (len(stages) - 1) + now.index)
+            progress.show(steps * (len(stages) - 1) + now.index + 1)
             if now.held_out:
                 told = (f"{m}: {f.l0:.0f} features, FVU {f.fvu:.2f}" for m, f in now.held_out.items())
-                host.note("; ".join([f"{stage}, step {now.index}", f"dead {100 * now.dead:.0f} %", *told]))
+                host.note("; ".join([f"{stage}, step {now.index + 1}", f"dead {100 * now.dead:.0f} %", *told]))
 
         sae, card = learn(corpus, centred, plan, out, cache, watch, twice=measure_stability)
         text = card.markdown(out.stem)

@@ -46,8 +46,13 @@ export function rewritten(text, edit) {
     const place = lines.findIndex((line) => replaced(parse(line)));
     const kept = lines.filter((line) => !replaced(parse(line)));
     const line = written(edit);
-    if (line) kept.splice(place < 0 ? kept.length : place, 0, line);
-    return kept.filter((text, index) => text.trim() || index < kept.length - 1).join("\n").replace(/^\n+/, "");
+    if (line && place >= 0) {
+        kept.splice(place, 0, line);
+    } else {
+        while (kept.length && !kept.at(-1).trim()) kept.pop();
+        if (line) kept.push(line);
+    }
+    return kept.join("\n");
 }
 
 /** Names that are added by the text and not among `known`. */
