@@ -58,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     shown.add_argument("--modality", action="append", type=_modalities, metavar="NAMES", help=f"of {', '.join(MODALITIES)}; comma-separated, may be repeated (default: all)")
     shown.add_argument("--quick", action="store_true", help="a first look within a minute")
     shown.add_argument("--encoder", default="pocket", metavar="FILE", help="an encoder's file from 'concept-algebra convert' (default: the one that ships)")
+    shown.add_argument("--sae", metavar="FILE", help="arithmetic on named features: 'vocabulary', 'pocket' or a file from 'concept-algebra sae train' (default: on dense vectors, unless a target asks for features)")
     shown.add_argument("--device", metavar="NAME", help="cuda, mps or cpu (default: the first of them that is there)")
     shown.set_defaults(run=_showcase)
 
@@ -106,7 +107,7 @@ def _modalities(text: str) -> list[str]:
 
 
 def _showcase(options: argparse.Namespace) -> None:
-    from .ops import encoders
+    from .ops import encoders, features
     from .ops.expression import Media, evaluate, leaves, parse
     from .ops.generators import pocket as generators
     from .ops.runtime import GRADIENTS_AGREE, gradient_self_test, keep_on, pick_device, tower_dtype
@@ -122,7 +123,10 @@ def _showcase(options: argparse.Namespace) -> None:
     named = {leaf.modality for target in options.targets for leaf in leaves(parse(target)) if isinstance(leaf, Media)}
     keep_on(device, encoder.towers, {"text"} | named)
     # Every target is read before the first is rendered: a typo in the last should not cost ten minutes.
-    concepts = [evaluate(target, encoder) for target in options.targets]
+    dictionary = None
+    if options.sae:
+        encoder, dictionary = features.load(options.sae, encoder)
+    concepts = [evaluate(target, encoder, dictionary=dictionary) for target in options.targets]
     for concept in concepts:
         concept.direction
     if options.modality and (lacking := [name for name in wanted if name not in encoder.modalities]):

@@ -2,7 +2,11 @@
 
 `parents_recovered`: share of known parents that have an atom (cosine above .8) which fires when they are there (F1 above .8);
 `plain_parents_recovered`: the same of a BatchTopK without prefixes, on the same data. `children_found`, `dead`: of the prefix one,
-there. `fvu`, `l0`, `centred_cosine`: on held-out words of the pocket encoder's vocabulary, an autoencoder trained on the others.
+there. `fvu`, `l0`, `centred_cosine`: of the features that ship with the pack, on phrases that they were not learned from, and
+with `image_` before it on pictures that nothing was; `names_agreed`, `names_passing`: shares of the features that have a name by
+both routes, and of those the share that passes detection where another feature's name does not; `names_passing_unnamed`: what
+comes of the same for the nearest words of features without a name. `words_fvu`: of an autoencoder trained here on the vocabulary,
+on held-out words.
 `speed_vs_library`: how many times as long dictionary_learning's trainer takes, and `fvu_vs_library`: our FVU over its, after
 equal training at equal L0; None without a copy of it (see sae_library.py). `--quick` trains shorter, and narrower against
 the library. What full runs measured is in SAE.md beside this file.
@@ -10,6 +14,8 @@ the library. What full runs measured is in SAE.md beside this file.
 
 from __future__ import annotations
 
+import json
+import re
 import statistics
 import time
 from collections.abc import Mapping
@@ -18,9 +24,14 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ..ops.encoders.pocket import load
+from ..ops.encoders.pocket import PocketEncoder, load
+from ..ops.features.detection import PASSES, detection
+from ..ops.features.fidelity import fidelity
 from ..ops.features.train import Recipe, recipe, train
+from ..ops.features.trained import TrainedSAE
+from ..ops.pocket.store import FOLDER, read
 from . import sae_library, synthetic_features
+from .evaluation import DATA, held_out
 
 
 def run(quick: bool) -> tuple[list[tuple[str, ...]], dict[str, float | None]]:
@@ -37,7 +48,10 @@ def run(quick: bool) -> tuple[list[tuple[str, ...]], dict[str, float | None]]:
     began = time.perf_counter()
     told(known_features(1 if quick else 3), began)
     began = time.perf_counter()
-    space = load().space
+    encoder = load()
+    space = encoder.space
+    told(shipped(encoder), began)
+    began = time.perf_counter()
     words = space.centre(space.vocabulary.embeddings, "text")
     told(held_out_words(words, recipe(len(words), space.dimension, steps=300 if quick else 3000)), began)
     began = time.perf_counter()
@@ -68,9 +82,27 @@ def known_features(seeds: int) -> dict[str, float | None]:
     return {name: statistics.mean(values) for name, values in found.items()}
 
 
+@torch.no_grad()
+def shipped(encoder: PocketEncoder) -> dict[str, float | None]:
+    _, sae = TrainedSAE.load(FOLDER / "sae.safetensors", encoder)
+    phrases = json.loads(read("pocket_text", DATA)[1]["phrases"])
+    pictures = torch.cat([encoder.image(part.float() / 255).pooled for part in held_out().pixels.split(32)])
+    found: dict[str, float | None] = {}
+    for modality, prefix, pooled in (("text", "", encoder.text(phrases).pooled), ("image", "image_", pictures)):
+        seen = fidelity(sae.autoencoder, encoder.space.centre(pooled, modality), sae.thresholds[modality])
+        found |= {f"{prefix}fvu": seen.fvu, f"{prefix}l0": seen.l0, f"{prefix}centred_cosine": seen.centred_cosine}
+    named = {j: re.sub(r" \d+$", "", name) for j, name in enumerate(sae.names) if not name.startswith("unnamed ") and not name.endswith("?")}
+    unnamed = {j: name.partition("nearest: ")[2][:-1] for j, name in enumerate(sae.names) if name.startswith("unnamed ")}
+    found["names_agreed"] = len(named) / len(sae.names)
+    for name, chosen in (("names_passing", named), ("names_passing_unnamed", unnamed)):
+        detected = detection(list(chosen.values()), list(chosen), sae.autoencoder.pre_activation, encoder)
+        found |= {name: detected.share, f"{name}_shuffled": float((detected.shuffled > PASSES).float().mean())}
+    return found
+
+
 def held_out_words(words: Tensor, plan: Recipe) -> dict[str, float | None]:
     kept = train({"text": words}, plan).held_out["text"]
-    return {"fvu": kept.fvu, "l0": kept.l0, "centred_cosine": kept.centred_cosine}
+    return {"words_fvu": kept.fvu, "words_l0": kept.l0, "words_centred_cosine": kept.centred_cosine}
 
 
 def against_library(trainer: object, words: Tensor, plan: Recipe) -> dict[str, float | None]:

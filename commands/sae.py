@@ -33,6 +33,7 @@ def add(commands: argparse._SubParsersAction, modalities: tuple[str, ...], whole
     trained.add_argument("--steps", type=whole(1), default=3000, metavar="N", help="training steps (default: %(default)s)")
     trained.add_argument("--seed", type=whole(0), default=0, metavar="S", help="of all randomness (default: %(default)s)")
     trained.add_argument("--once", action="store_true", help="leave out the second training, which only measures how much of the features another seed finds again")
+    trained.add_argument("--text-only", action="store_true", help="learn the features from phrases and captions alone, so that pictures, sounds and clips share them; they then say less of each")
     trained.add_argument("--cache", type=Path, metavar="DIR", help="where embeddings and a stopped training are kept (default: FILE's name, ending in .cache)")
     trained.add_argument("--device", metavar="NAME", help="what embeds: cuda, mps or cpu (default: the first of them that is there)")
     trained.set_defaults(run=train)
@@ -49,6 +50,7 @@ def train(options: argparse.Namespace) -> None:
     from ..ops.features.learn import card_path, learn
     from ..ops.features.train import recipe
     from ..ops.runtime import keep_on, pick_device, tower_dtype
+    from ..ops.space import MODALITIES
 
     out = writable(options.out)
     if out.suffix != ".safetensors":
@@ -67,7 +69,7 @@ def train(options: argparse.Namespace) -> None:
             embedded[modality] = embed(encoder, modality, items, cache, watch)
     corpus = Corpus.of(listed, embedded, encoder)
     with progress.steps() as watch:
-        _, card = learn(corpus, corpus.centre(encoder), plan, out, cache, watch, twice=not options.once)
+        _, card = learn(corpus, corpus.centre(encoder), plan, out, cache, watch, not options.once, ("text",) if options.text_only else MODALITIES)
     print(card.markdown(out.stem))
     print(out)
     print(card_path(out))

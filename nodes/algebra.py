@@ -6,7 +6,8 @@ from pathlib import Path
 
 from comfy_api.latest import io
 
-from ..ops.concept import Concept, off_centre
+from ..ops.centring import off_centre
+from ..ops.concept import Concept
 from ..ops.expression import ExpressionError, Media, Name, evaluate, leaves, parse
 from ..ops.features.dictionary import Dictionary
 from . import host

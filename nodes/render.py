@@ -7,7 +7,8 @@ from dataclasses import replace
 import torch
 from comfy_api.latest import io
 
-from ..ops.concept import Concept, off_centre
+from ..ops.centring import off_centre
+from ..ops.concept import Concept
 from ..ops.grad import differentiable
 from ..ops.interpret.readout import spoken
 from ..ops.optimise import Step

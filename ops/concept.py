@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import json
 import math
 import numbers
 import os
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial, reduce
+from functools import partial, reduce
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from . import algebra, written
-from .atomic import write_bytes
+from . import algebra, concept_file, written
+from .centring import off_centre, say_once
 from .features.code import Code, DictionaryMismatch
 from .media import SILENCE, read_audio, read_image, read_video
-from .space import MODALITIES, Modality, Space, SpaceMismatch, UncalibratedSpace, finite
+from .operands import Operand, Operands, added, merged, weighted
+from .space import Modality, Space, finite
 from .written import Written
 
 if TYPE_CHECKING:
@@ -29,33 +28,12 @@ if TYPE_CHECKING:
     from .features.dictionary import Dictionary
 
 Law = Callable[[Tensor, Tensor], Tensor]
-FORMAT = "concept-algebra/concept/1"
 SMALLEST = 8
 """Pixels a side under which a picture is refused."""
 CROSS_MODAL_STRENGTH = 3.0
 """The default gain of `Concept.shift` between modalities. Measured on CLIP ViT-B/16 COCO pairs after per-modality
 centring: a text delta moves an image to the wanted neighbour best at 3 to 4 times its length (top-5 hits .68 at 3,
 .21 at 1), because matched image and text directions share only about a third of their length."""
-
-
-@dataclass(frozen=True, eq=False)
-class Operand:
-    """One leaf of a concept: a phrase, image, sound or clip with its signed weight in the result.
-
-    tokens [N, W], dense [N, D], grid: the leaf's own patch tokens, as in `Embedding`, so that an objective can align
-    with the parts of a picture or a sound and not only with its pooled vector.
-    """
-
-    written: str
-    modality: Modality
-    weight: float
-    tokens: Tensor
-    dense: Tensor
-    grid: tuple[int, ...]
-
-    def same_leaf(self, other: Operand) -> bool:
-        """Whether both are the same phrase or file with the same content, whatever their weights."""
-        return (self.written, self.modality) == (other.written, other.modality) and torch.equal(self.dense, other.dense)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +57,7 @@ class Concept:
 
     vector: Tensor
     space: Space
-    operands: tuple[Operand, ...]
+    operands: Operands
     expression: Written
     code: Code | None = None
 
@@ -171,15 +149,24 @@ class Concept:
         code = Code.single(_index(name, dictionary), dictionary)
         return cls(code.vector, dictionary.space, (), written.feature(name), code)
 
-    def decomposed(self, dictionary: Dictionary) -> Concept:
-        """The same place, with its code over a dictionary. The vector is kept to rounding: what the dictionary cannot say
-        stays as the code's residual. SpaceMismatch for a dictionary of another space."""
+    def decomposed(self, dictionary: Dictionary, residual: float = 1.0) -> Concept:
+        """This concept with its code over a dictionary.
+
+        residual: what becomes of what the dictionary cannot say, 0..1. At 1 it is kept, and with it the place, to rounding.
+            At 0 only the named features stay: what a picture has of its own goes, and a word's weight tells on it as on
+            another word.
+        SpaceMismatch for a dictionary of another space, ValueError for a residual outside 0..1.
+        """
         self.space.require(dictionary.space)
-        if self.code is not None and self.code.dictionary.id == dictionary.id:
+        if not 0 <= residual <= 1:
+            raise ValueError(f"residual is {residual}, expected 0..1")
+        if self.code is not None and self.code.dictionary.id == dictionary.id and residual == 1:
             return self
         heaviest = max(self.operands, key=lambda operand: abs(operand.weight), default=None)
-        code = Code.of(self.vector, heaviest.modality if heaviest else "text", self.expression.text, dictionary)
-        expression = self.expression if _is_leaf(self) else written.call("coded", self.expression)
+        code = Code.of(self.vector, heaviest.modality if heaviest else "text", self.expression.text, dictionary, residual)
+        expression = self.expression
+        if residual < 1 or not _is_leaf(self):
+            expression = written.call("coded", expression, *(() if residual == 1 else (residual,)))
         return replace(self, vector=code.vector, expression=expression, code=code)
 
     @property
@@ -221,7 +208,7 @@ class Concept:
         if not isinstance(other, Concept):
             return NotImplemented
         expression = written.total(self.expression, other.expression)
-        return self._with(other, algebra.add, algebra.summed, _added(self.operands, other.operands), expression)
+        return self._with(other, algebra.add, algebra.summed, added(self.operands, other.operands), expression)
 
     def __sub__(self, other: Concept) -> Concept:
         if not isinstance(other, Concept):
@@ -232,14 +219,14 @@ class Concept:
         """Union: of every feature as much as the one that has more of it. ValueError unless both have a code."""
         if not isinstance(other, Concept):
             return NotImplemented
-        operands = _merged(self.operands, other.operands, max)
+        operands = merged(self.operands, other.operands, max)
         return self._with(other, None, algebra.union, operands, written.union(self.expression, other.expression))
 
     def __and__(self, other: Concept) -> Concept:
         """Meet: of every feature as much as both have of it. ValueError unless both have a code."""
         if not isinstance(other, Concept):
             return NotImplemented
-        operands = _merged(self.operands, other.operands, min)
+        operands = merged(self.operands, other.operands, min)
         return self._with(other, None, algebra.meet, operands, written.meet(self.expression, other.expression))
 
     def __mul__(self, weight: float) -> Concept:
@@ -249,7 +236,7 @@ class Concept:
         return replace(
             self,
             vector=code.vector if code else algebra.scale(self.vector, float(weight)),
-            operands=_weighted(self.operands, float(weight)),
+            operands=weighted(self.operands, float(weight)),
             expression=written.product(float(weight), self.expression),
             code=code,
         )
@@ -292,7 +279,7 @@ class Concept:
     def lerp(a: Concept, b: Concept, t: float) -> Concept:
         """(1 - t) * a + t * b; t in 0..1, ValueError outside."""
         expression = written.total(written.product(1 - t, a.expression), written.product(t, b.expression))
-        operands = _added(_weighted(a.operands, 1 - t), _weighted(b.operands, t))
+        operands = added(weighted(a.operands, 1 - t), weighted(b.operands, t))
         return a._with(b, partial(algebra.lerp, t=t), partial(algebra.lerp, t=t), operands, expression)
 
     @staticmethod
@@ -304,33 +291,16 @@ class Concept:
         a.space.require(b.space)
         wa, wb = algebra.slerp_weights(a.direction, b.direction, t)
         wa, wb = wa / float(a.vector.norm()), wb / float(b.vector.norm())
-        operands = _added(_weighted(a.operands, wa), _weighted(b.operands, wb))
+        operands = added(weighted(a.operands, wa), weighted(b.operands, wb))
         expression = written.slerp(a.expression, b.expression, t)
         return a._with(b, partial(algebra.slerp, t=t), partial(algebra.mixed, wa=wa, wb=wb), operands, expression)
 
     def save(self, path: str | os.PathLike) -> None:
-        """Write the concept, its operands' tokens and its provenance to one safetensors file, atomically.
+        """Write the concept with its code, its operands' tokens and its provenance to one safetensors file, atomically.
 
         Raises OSError with one line when the file cannot be written.
         """
-        from safetensors.torch import save
-
-        tensors = {"vector": self.vector.contiguous()}
-        leaves = []
-        for i, operand in enumerate(self.operands):
-            tensors |= {f"operand.{i}.tokens": operand.tokens, f"operand.{i}.dense": operand.dense}
-            leaves.append([operand.written, operand.modality, operand.weight, list(operand.grid)])
-        if self.code:
-            tensors |= self.code.tensors()
-        metadata = {
-            "format": FORMAT,
-            "space": self.space.id,
-            "expression": json.dumps([self.expression.text, self.expression.form]),
-            "operands": json.dumps(leaves),
-            "sources": json.dumps(self.code.sources if self.code else []),
-            "dictionary": self.code.dictionary.id if self.code else "",
-        }
-        write_bytes(path, save(tensors, metadata))
+        concept_file.write(self, path)
 
     @classmethod
     def load(cls, path: str | os.PathLike, space: Space, dictionary: Dictionary | None = None) -> Concept:
@@ -338,31 +308,7 @@ class Concept:
 
         SpaceMismatch when it was made in another space; ValueError for any other file.
         """
-        from safetensors import SafetensorError, safe_open
-
-        try:
-            with safe_open(path, "pt") as file:
-                metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}
-        except SafetensorError as error:
-            raise ValueError(f"{path} is not a safetensors file: {error}") from error
-        if metadata.get("format") != FORMAT:
-            raise ValueError(f"{path} is not a saved concept: its format is {metadata.get('format')}, expected {FORMAT}")
-        if metadata.get("space") != space.id:
-            raise SpaceMismatch(str(metadata.get("space")), space.id)
-        try:
-            expression = Written(*json.loads(metadata["expression"]))
-            operands = tuple(
-                Operand(text, modality, float(weight), tensors[f"operand.{i}.tokens"], tensors[f"operand.{i}.dense"], tuple(grid))
-                for i, (text, modality, weight, grid) in enumerate(json.loads(metadata["operands"]))
-            )
-            vector, code = tensors["vector"], None
-            if dictionary is not None and metadata.get("dictionary") == dictionary.id:
-                code = Code.restored(tensors, json.loads(metadata["sources"]), dictionary)
-        except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise ValueError(f"{path} is a damaged concept file: {error!r}") from error
-        if unknown := {operand.modality for operand in operands} - set(MODALITIES):
-            raise ValueError(f"{path} is a damaged concept file: unknown modality {sorted(unknown)}")
+        vector, operands, expression, code = concept_file.read(path, space, dictionary)
         return cls(vector, space, operands, expression, code)
 
     def __str__(self) -> str:
@@ -371,7 +317,7 @@ class Concept:
     def __repr__(self) -> str:
         return f"Concept({self.expression.text!r}, space={self.space.id!r})"
 
-    def _with(self, other: Concept, dense: Law | None, coded: Law, operands: tuple[Operand, ...], expression: Written) -> Concept:
+    def _with(self, other: Concept, dense: Law | None, coded: Law, operands: Operands, expression: Written) -> Concept:
         """This and another by a law of codes where both have one, else of vectors. `dense` None: codes are asked for."""
         self.space.require(other.space)
         if problem := off_centre(self.space, self.modalities | other.modalities):
@@ -403,55 +349,8 @@ class Concept:
         return reduce(Concept.__add__, found)
 
 
-def off_centre(space: Space, modalities: frozenset[Modality]) -> str:
-    """What is wrong with bringing these modalities together, and the way out; "" when all of them can be centred, or there
-    is but one, whose offset a difference cancels. They come together in arithmetic, and when a concept is rendered."""
-    lacking = sorted(modalities.difference(space.means))
-    if len(modalities) < 2 or not lacking:
-        return ""
-    source = "vocabulary" if lacking == ["text"] else "FOLDER-OF-MEDIA" if "text" not in lacking else "FOLDER-OF-MEDIA vocabulary"
-    return (
-        f"{' and '.join(sorted(modalities))} come together, but the space '{space.id}' does not know where its {' and '.join(lacking)} "
-        f"embeddings are centred, so their common offset is in what comes of it; measure it with "
-        f"'concept-algebra calibrate ENCODER {source}' or, in ComfyUI, with Calibrate Encoder"
-    )
-
-
-@lru_cache(maxsize=None)
-def say_once(problem: str) -> None:
-    """Warn of what `off_centre` found, the first time that it is found in this process."""
-    # remembered here and not by the warning filter, which would forget whenever a host resets it
-    warnings.warn(problem, UncalibratedSpace, stacklevel=4)
-
-
-def _weighted(operands: tuple[Operand, ...], weight: float) -> tuple[Operand, ...]:
-    scaled = (replace(operand, weight=operand.weight * weight) for operand in operands)
-    return tuple(operand for operand in scaled if operand.weight != 0)
-
-
 def _is_leaf(concept: Concept) -> bool:
     return [operand.written for operand in concept.operands] == [concept.expression.text]
-
-
-def _added(mine: tuple[Operand, ...], theirs: tuple[Operand, ...]) -> tuple[Operand, ...]:
-    return _merged(mine, theirs, _settled)
-
-
-def _settled(a: float, b: float) -> float:
-    # 0.1 + 0.2 - 0.3 leaves a rounding error, not an operand.
-    return 0.0 if abs(a + b) <= 1e-12 * abs(b) else a + b
-
-
-def _merged(mine: tuple[Operand, ...], theirs: tuple[Operand, ...], law: Callable[[float, float], float]) -> tuple[Operand, ...]:
-    """Leaves of both with `law` of their weights, where a leaf that one side lacks weighs 0; 0 drops out."""
-    merged, rest = [], list(theirs)
-    for leaf in mine:
-        twin = next((other for other in rest if other.same_leaf(leaf)), None)
-        if twin:
-            rest.remove(twin)
-        merged.append(replace(leaf, weight=law(leaf.weight, twin.weight if twin else 0.0)))
-    merged += [replace(leaf, weight=law(0.0, leaf.weight)) for leaf in rest]
-    return tuple(leaf for leaf in merged if leaf.weight != 0)
 
 
 def _index(name: str, dictionary: Dictionary) -> int:

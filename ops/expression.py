@@ -7,11 +7,12 @@
     factor   "-"* (number | atom)
     atom     phrase | "quoted phrase" | "(" union ")" | function
     function image("photo.jpg") | audio("thunder.wav") | video("clip.mp4") | slerp(union, union, number)
-             feature("name") | without(union, union) | erased(union, union) | scaled(union, union, number) | coded(union)
+             feature("name") | without(union, union) | erased(union, union) | scaled(union, union, number) | coded(union[, number])
 
 `|`, `&` and the functions of the last line work on codes (see `features`): without(dog, fur) switches off in dog the features
 that fur has, erased also projects off what leaks along them, scaled makes them so many times as strong. coded(dog + cat) is
-the code of their dense sum, where dog + cat would be the sum of their codes.
+the code of their dense sum, where dog + cat would be the sum of their codes; its number, 0..1, is the weight of what has no
+name.
 
 A phrase is one or more bare words with spaces between: `sad clown + red balloon`. Hyphens and apostrophes inside a word
 belong to it (`t-shirt`, `fire-water` is one word); a hyphen with a space on either side, or before a number with a `*`
@@ -147,9 +148,11 @@ class Edit:
 
 @dataclass(frozen=True)
 class Coded:
-    """The code of what comes out densely; never of a leaf, which has its code without it."""
+    """The code of what comes out densely, with this much of the residual; never of a leaf with all of it, which has that
+    code without it."""
 
     of: Node
+    residual: float = 1.0
 
 
 Node = Union[Phrase, Name, Media, Feature, Scale, Sum, Slerp, Join, Meet, Edit, Coded]
@@ -190,8 +193,8 @@ def evaluate(
         match node:
             case Feature(name):
                 return Concept.feature(name, dictionary)
-            case Coded(of):
-                return value(of, None).decomposed(dictionary)
+            case Coded(of, residual):
+                return value(of, None).decomposed(dictionary, residual)
             case Scale(weight, of):
                 return weight * part(of)
             case Sum((first, *others)):
@@ -282,8 +285,8 @@ def _written(node: Node) -> Written:
             return written.union(_written(a), _written(b))
         case Meet(a, b):
             return written.meet(_written(a), _written(b))
-        case Coded(of):
-            return written.call("coded", _written(of))
+        case Coded(of, residual):
+            return written.call("coded", _written(of), *(() if residual == 1 else (residual,)))
         case Edit(function, a, b, factor):
             return written.call(function, _written(a), _written(b), *(() if factor is None else (factor,)))
 
@@ -401,8 +404,11 @@ class _Parser:
             text = self.next().text
             node = Feature(text) if name.text == "feature" else Media(name.text, text)
         elif name.text == "coded":
-            of = self.union()
-            node = of if isinstance(of, LEAVES) else Coded(of)
+            of, residual = self.union(), 1.0
+            if self.token.kind == ",":
+                self.next()
+                residual = self.fraction("coded(photo, 0.5)")
+            node = of if isinstance(of, LEAVES) and residual == 1 else Coded(of, residual)
         elif name.text in EDITS:
             example = f"{name.text}(dog, fur{', 2' if name.text == 'scaled' else ''})"
             a, b, factor = self.argument("the concept to edit", example), self.union(), None
@@ -416,9 +422,7 @@ class _Parser:
             example = "slerp(fire, water, 0.5)"
             a = self.argument("the concept to start from", example)
             b = self.argument("the concept to end at", example)
-            if self.token.kind != "number" or float(self.token.text) > 1:
-                self.fail(f"expected a number from 0 to 1, as in {example}{self.found()}")
-            node = Slerp(a, b, self.number())
+            node = Slerp(a, b, self.fraction(example))
         self.close(opening)
         return node
 
@@ -431,6 +435,11 @@ class _Parser:
         if self.token.kind != ",":
             self.fail(f"expected ',' after {what}, as in {example}{self.found()}")
         self.next()
+
+    def fraction(self, example: str) -> float:
+        if self.token.kind != "number" or float(self.token.text) > 1:
+            self.fail(f"expected a number from 0 to 1, as in {example}{self.found()}")
+        return self.number()
 
     def number(self) -> float:
         value = float(self.next().text)

@@ -10,7 +10,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from .concept import Concept, off_centre, say_once
+from .centring import off_centre, say_once
+from .concept import Concept
 from .encoders.protocol import Embedding, Encoder
 from .generators.protocol import Generator
 from .interpret.readout import readout

@@ -25,7 +25,7 @@ from concept_algebra.ops.encoders.vocabulary import embedded, shipped_words
 from concept_algebra.ops.pocket.motion import MOTIONS, motion
 
 from .names import clean
-from .phrases import phrases
+from .phrases import is_held_out, phrases
 from .pictures import COLOURS, Pictures, backgrounds, flatten, jitter, place, tint
 from .sound_names import CONCEPTS
 from .sounds import load_sounds
@@ -36,10 +36,12 @@ Rows = tuple[Tensor, list[str]]
 
 
 def texts(encoder: PocketEncoder, data: Path, media: set[str]) -> Rows:
-    """The vocabulary, phrases of every kind that the text tower learned from, and the captions of the media."""
+    """The vocabulary, phrases of every kind that the text tower learned from, and the captions of the media. Phrases that it
+    was kept from are left out here too, so that they can judge."""
     rng = random.Random(0)
     others = sorted({phrase for kind in phrases(data).values() for phrase in kind} - set(shipped_words()))
-    captions = list(dict.fromkeys([*shipped_words(), *rng.sample(others, PHRASES), *sorted(media)]))
+    chosen = [*rng.sample(others, PHRASES), *sorted(media)]
+    captions = list(dict.fromkeys([*shipped_words(), *(phrase for phrase in chosen if not is_held_out(phrase))]))
     return embedded(captions, encoder.text, batch=512), captions
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -13,9 +13,12 @@ from torch import Tensor
 
 from ..atomic import write_text
 from ..encoders.protocol import Encoder
-from ..space import Modality, fingerprint
+from ..space import MODALITIES, Modality, fingerprint
 from .card import Card, measure
 from .corpus import Corpus
+from .detection import detection
+from .naming import evidence, named
+from .sae import calibrated_threshold
 from .train import Progress, Recipe, split, train
 from .trained import TrainedSAE
 
@@ -26,34 +29,61 @@ Watch = Callable[[str, Progress], None]
 
 def learn(
     corpus: Corpus, encoder: Encoder, recipe: Recipe, out: str | os.PathLike, cache: str | os.PathLike,
-    watch: Watch = lambda *_: None, twice: bool = True,
+    watch: Watch = lambda *_: None, twice: bool = True, modalities: Collection[Modality] = MODALITIES,
 ) -> tuple[TrainedSAE, Card]:  # fmt: skip
-    """Train a dictionary on a corpus and write it to `out`, with its card as Markdown beside it (`card_path`).
+    """Train a dictionary on a corpus, name its features, and write it to `out`, with its card as Markdown beside it
+    (`card_path`). Where the space has no vocabulary, features stay unnamed.
 
     encoder: has a mean for every modality of the corpus (`Corpus.centre`).
     cache: a folder for checkpoints, from which the same call goes on when it was stopped; they are gone when it is done.
     twice: train once more with the next seed, which tells how much of the dictionary chance made up, and nothing else.
+    modalities: what the features are learned from. The others of the corpus only say when a feature is active in them, what
+        it is called, and how well it stands for them. Learned from text alone, in a space whose anchor is text, features are
+        shared by all modalities, at the price of saying less of each.
     Raises what `train` and `measure` raise, and OSError when a file cannot be written.
     """
     with torch.inference_mode(False), torch.no_grad():
         data = {modality: encoder.space.centre(rows, modality) for modality, rows in corpus.embeddings.items()}
+        learned = {modality: x for modality, x in data.items() if modality in modalities}
         Path(cache).mkdir(parents=True, exist_ok=True)
-        checkpoints = [_checkpoint(cache, seeded, data) for seeded in (recipe, _reseeded(recipe))]
-        trained = train(data, recipe, checkpoints[0], lambda progress: watch(FIRST, progress))
-        again = train(data, _reseeded(recipe), checkpoints[1], lambda progress: watch(SECOND, progress)) if twice else None
+        checkpoints = [_checkpoint(cache, seeded, learned) for seeded in (recipe, _reseeded(recipe))]
+        trained = train(learned, recipe, checkpoints[0], lambda progress: watch(FIRST, progress))
+        again = train(learned, _reseeded(recipe), checkpoints[1], lambda progress: watch(SECOND, progress)) if twice else None
         towers = {modality: encoder.fingerprints[modality] for modality in data if modality in encoder.fingerprints}
-        sae = TrainedSAE.observed(trained.autoencoder, trained.thresholds, encoder.space, data, corpus.captions, towers=towers)
         held_out = {modality: split(len(x), recipe.seed)[1] for modality, x in data.items()}
-        card = measure(
-            sae, {modality: data[modality][rows] for modality, rows in held_out.items()}, _pairs(corpus, data, held_out),
-            again.autoencoder.decoder if again else None,
-        )  # fmt: skip
+        unseen = {modality: data[modality][rows] for modality, rows in held_out.items()}
+        others = {m: calibrated_threshold(trained.autoencoder, unseen[m], recipe.k) for m in data if m not in learned}
+        thresholds = {**trained.thresholds, **others}
+        sae = TrainedSAE.observed(trained.autoencoder, thresholds, encoder.space, data, corpus.captions, towers=towers)
+        found: dict[str, float] = {}
+        if encoder.space.vocabulary is not None:
+            sae, found = _named(sae, data, corpus, encoder)
+        card = measure(sae, unseen, _pairs(corpus, data, held_out), again.autoencoder.decoder if again else None, found)
     sae = replace(sae, metrics={"card": card.to_dict(), "recipe": asdict(recipe), "sources": dict(corpus.sources)})
     sae.save(out)
     write_text(card_path(out), card.markdown(Path(out).stem))
     for checkpoint in checkpoints:
         checkpoint.unlink(missing_ok=True)
     return sae, card
+
+
+def _named(sae: TrainedSAE, data: Mapping[Modality, Tensor], corpus: Corpus, encoder: Encoder) -> tuple[TrainedSAE, dict[str, float]]:
+    """The dictionary with names, and what the card says of them."""
+    fired = evidence(sae, data, corpus.captions)
+    names = named(sae, fired)
+    sae = replace(sae, names=tuple(name.name for name in names), confidence=torch.tensor([name.confidence for name in names]))
+    agreed = [j for j, name in enumerate(names) if name.agreed]
+    shares = {"named_by_both_routes": len(agreed) / len(names), "named_by_one_route": sum(name.routes == 1 for name in names) / len(names)}
+    by_chance = sum(name.agreed for name in named(sae, fired.shuffled(0)))
+    shares["named_by_both_routes_with_shuffled_evidence"] = by_chance / len(names)
+    if len(agreed) > 1:  # with one there is no other name to compare with
+        detected = detection([names[j].word for j in agreed], agreed, sae.autoencoder.pre_activation, encoder)
+        shares |= {
+            "share_of_those_names_that_pass_detection": detected.share,
+            "detection_auc": float(detected.auc.mean()),
+            "detection_auc_with_shuffled_names": float(detected.shuffled.mean()),
+        }
+    return sae, shares
 
 
 def card_path(out: str | os.PathLike) -> Path:

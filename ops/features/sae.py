@@ -41,7 +41,8 @@ class SparseAutoencoder(nn.Module):
         with torch.inference_mode(False), torch.no_grad():
             for name, part in parts.items():
                 if not width or tuple(part.shape) != shapes[name]:
-                    raise ValueError(f"{name} has shape {tuple(part.shape)}, expected {shapes[name]} beside a decoder of shape {tuple(decoder.shape)}")
+                    beside = f"beside a decoder of shape {tuple(decoder.shape)}"
+                    raise ValueError(f"{name} has shape {tuple(part.shape)}, expected {shapes[name]} {beside}")
                 kept = finite(part.detach(), name).to("cpu", torch.float32, copy=True).contiguous()
                 self.register_parameter(name, nn.Parameter(kept, requires_grad=False))
             if (off := float((self.decoder.norm(dim=1) - 1).abs().max())) > 1e-4:

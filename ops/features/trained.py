@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from ..atomic import write_bytes
 from ..calibration import AnyEncoder, moved
@@ -159,31 +160,21 @@ class TrainedSAE:
             raise ValueError(f"{path} is not a safetensors file: {error}") from error
         try:
             about = json.loads(metadata["about"])
-            return cls(
-                SparseAutoencoder(*(tensors[name] for name in ("encoder", "encoder_bias")), _unit(tensors["decoder"]), tensors["decoder_bias"], about["groups"]),
-                _space(str(about["space"]), tensors, about["radii"]),
-                _named(tensors, "threshold"),
-                {
-                    modality: Statistics(
-                        *(tensors[f"{name}.{modality}"] for name in ("rate", "activation", "maximum")), tuple(map(tuple, rows)), about["counts"][modality]
-                    )
-                    for modality, rows in about["examples"].items()
-                },
-                tuple(about["names"]),
-                tensors["confidence"],
-                about["metrics"],
-                about["towers"],
-            )
+            weights = [tensors["encoder"], tensors["encoder_bias"], normalize(tensors["decoder"], dim=1), tensors["decoder_bias"]]
+            seen = {}
+            for modality, rows in about["examples"].items():
+                figures = (tensors[f"{name}.{modality}"] for name in ("rate", "activation", "maximum"))
+                seen[modality] = Statistics(*figures, tuple(map(tuple, rows)), about["counts"][modality])
+            autoencoder, names = SparseAutoencoder(*weights, about["groups"]), tuple(about["names"])
+            thresholds, metrics, towers = _named(tensors, "threshold"), about["metrics"], about["towers"]
+            space = _space(str(about["space"]), tensors, about["radii"])
+            return cls(autoencoder, space, thresholds, seen, names, tensors["confidence"], metrics, towers)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"{path} is a damaged dictionary of features: {error!r}") from error
 
 
 def _weights(autoencoder: SparseAutoencoder) -> dict[str, Tensor]:
     return {name: part.half() if name in MATRICES else part for name, part in autoencoder.state_dict().items()}
-
-
-def _unit(rows: Tensor) -> Tensor:
-    return torch.nn.functional.normalize(rows, dim=1)
 
 
 def _named(tensors: Mapping[str, Tensor], kind: str) -> dict[str, Tensor]:

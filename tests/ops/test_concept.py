@@ -11,6 +11,8 @@ from safetensors.torch import save_file
 from toys import ToyDictionary
 
 from concept_algebra.ops import concept as module
+from concept_algebra.ops import concept_file
+from concept_algebra.ops.centring import off_centre
 from concept_algebra.ops.concept import Concept
 from concept_algebra.ops.features.code import LEFTOVER, DictionaryMismatch
 from concept_algebra.ops.space import SpaceMismatch, UncalibratedSpace
@@ -215,8 +217,8 @@ def test_a_calibrated_space_has_nothing_to_say(encoder):
 @pytest.mark.parametrize("known, advice", [("image", "ENCODER vocabulary'"), ("audio", "ENCODER FOLDER-OF-MEDIA vocabulary'")])
 def test_the_advice_fits_what_is_lacking(encoder, known, advice):
     space = replace(encoder.space, means={known: encoder.space.means[known]})
-    assert advice in module.off_centre(space, frozenset({"text", "image"}))
-    assert module.off_centre(space, frozenset({"text"})) == module.off_centre(encoder.space, frozenset({"text", "image"})) == ""
+    assert advice in off_centre(space, frozenset({"text", "image"}))
+    assert off_centre(space, frozenset({"text"})) == off_centre(encoder.space, frozenset({"text", "image"})) == ""
 
 
 def test_what_can_be_centred_is(half_calibrated, encoder):
@@ -296,7 +298,7 @@ def test_what_is_not_a_concept_file_is_named(encoder, other_encoder, tmp_path):
     save_file({"vector": torch.zeros(48)}, path)
     with pytest.raises(ValueError, match="a.safetensors is not a saved concept"):
         Concept.load(path, encoder.space)
-    head = {"format": module.FORMAT, "space": "small-0", "expression": '["fire", "atom"]'}
+    head = {"format": concept_file.FORMAT, "space": "small-0", "expression": '["fire", "atom"]'}
     for broken in (
         head,
         head | {"operands": json.dumps([["fire", "text", 1.0, [1]]])},
@@ -336,6 +338,12 @@ def test_decomposing_keeps_the_place(encoder, toy):
     assert torch.equal(coded.code.amounts[0], toy.encode(dense.vector[None], "text")[0])
     mixed = (dense + text("ice", encoder)).decomposed(toy)
     assert str(mixed) == "coded(fire + ice)" and torch.allclose(mixed.vector, dense.vector + text("ice", encoder).vector, atol=1e-6)
+    named = dense.decomposed(toy, residual=0.25)
+    left = dense.vector - coded.code.amounts[0] @ toy.atoms
+    assert torch.allclose(named.vector, dense.vector - 0.75 * left, atol=1e-6) and str(named) == "coded(fire, 0.25)"
+    assert coded.decomposed(toy, residual=0).code.sources == ()
+    with pytest.raises(ValueError, match="residual is 1.5, expected 0..1"):
+        dense.decomposed(toy, residual=1.5)
     with pytest.raises(SpaceMismatch):
         dense.decomposed(ToyDictionary(replace(encoder.space, id="small-1"), toy.names))
 

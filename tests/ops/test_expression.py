@@ -66,6 +66,7 @@ def minus(node):
         ("erased(fire | ice, water)", Edit("erased", Join(FIRE, ICE), WATER)),
         ("scaled(fire, water + ice, 0.5)", Edit("scaled", FIRE, Sum((WATER, ICE)), 0.5)),
         ("coded(fire + water) - coded(ice)", Sum((Coded(Sum((FIRE, WATER))), minus(ICE)))),
+        ("coded(fire, 0.5) | coded(ice, 1)", Join(Coded(FIRE, 0.5), ICE)),
         ("slerp(fire | water, ice, 0.5)", Slerp(Join(FIRE, WATER), ICE, 0.5)),
     ],
 )
@@ -109,6 +110,7 @@ def test_parse(text, tree):
         ("without(fire)", 12, r"expected ',' after the concept to edit, as in without\(dog, fur\)"),
         ("scaled(fire, water)", 18, r"expected ',' after whose features are meant, as in scaled\(dog, fur, 2\)"),
         ("scaled(fire, water, -1)", 20, "expected a number of 0 or more"),
+        ("coded(fire, 2)", 12, r"expected a number from 0 to 1, as in coded\(photo, 0.5\)"),
         ("1e999*fire", 0, "the number is too large"),
         ("1e300*(1e300*fire)", 0, "the weight is too large"),
         ("fire - 1e300*(1e300*water)", 7, "the weight is too large"),
@@ -157,6 +159,7 @@ trees = st.recursive(
         st.builds(Edit, st.sampled_from(["without", "erased"]), nodes, nodes),
         st.builds(Edit, st.just("scaled"), nodes, nodes, st.floats(0, 1e6).map(abs)),
         st.builds(Coded, nodes.filter(lambda n: not isinstance(n, module.LEAVES))),
+        st.builds(Coded, nodes, st.floats(0, 1, exclude_max=True).map(abs)),
     ),
     max_leaves=12,
 )
@@ -231,6 +234,7 @@ def test_codes_come_from_the_dictionary_and_only_where_they_are_asked_for(encode
         ("erased(fire, ice)", a.without(c, erase=True)),
         ("scaled(fire, water, 3)", a.scaled(b, 3)),
         ('fire + 0.5*feature("feature 7")', a + 0.5 * Concept.feature("feature 7", toy)),
+        ("coded(fire, 0) - water", Concept.from_text("fire", encoder).decomposed(toy, residual=0) - b),
         ("coded(fire - water) | ice", (Concept.from_text("fire", encoder) - Concept.from_text("water", encoder)).decomposed(toy) | c),
     ]:
         got = evaluate(text, encoder, dictionary=toy)

@@ -1,5 +1,6 @@
 """Learning from a corpus: what is measured on what, and what stays of a run that was stopped."""
 
+import copy
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,8 @@ from torch.nn.functional import normalize
 from concept_algebra.ops.features.card import measure
 from concept_algebra.ops.features.corpus import Corpus
 from concept_algebra.ops.features.learn import FIRST, SECOND, card_path, learn
-from concept_algebra.ops.features.train import recipe, split
+from concept_algebra.ops.features.naming import evidence, named
+from concept_algebra.ops.features.train import recipe, split, train
 from concept_algebra.ops.features.trained import TrainedSAE
 
 PLAN = recipe(400, 48, k=4, steps=30, width=32)
@@ -57,11 +59,32 @@ def test_the_card_is_of_what_was_held_out_and_of_pairs_whose_medium_was(encoder,
     learn(corpus(encoder), encoder, replace(PLAN, seed=1), out.with_name("y.safetensors"), out.with_name("cache"), twice=False)
     again = TrainedSAE.read(out.with_name("y.safetensors")).atoms
     pairs = {"image": (data["image"][members], data["text"][members])}
-    assert card == measure(sae, {m: data[m][rows] for m, rows in held.items()}, pairs, again) and 0 < len(members) < 200
+    assert card == measure(sae, {m: data[m][rows] for m, rows in held.items()}, pairs, again, card.naming) and 0 < len(members) < 200
     assert sae.statistics["text"].count == 250 and sae.metrics["card"] == card.to_dict()
     assert card_path(out).read_text("utf-8") == card.markdown("x")
     loaded = TrainedSAE.read(out)
     assert loaded.id == sae.id and loaded.statistics["image"].examples == sae.statistics["image"].examples
+
+
+def test_features_are_named_and_the_card_says_how_well(encoder, whole):
+    _, sae, card = whole
+    data = {modality: encoder.space.centre(rows, modality) for modality, rows in corpus(encoder).embeddings.items()}
+    names = named(sae, evidence(sae, data, corpus(encoder).captions))
+    assert sae.names == tuple(name.name for name in names) and sae.confidence.tolist() == pytest.approx([name.confidence for name in names])
+    assert card.naming["named_by_both_routes"] == sum(name.agreed for name in names) / 32
+    assert "named by both routes: " in card.markdown("x")
+    blind = copy.copy(encoder)
+    blind.space = replace(encoder.space, vocabulary=None)
+    unnamed, card = learn(corpus(encoder), blind, PLAN, whole[0].with_name("z.safetensors"), whole[0].with_name("cache"), twice=False)
+    assert unnamed.names[0] == "unnamed 0" and not card.naming and unnamed.id == sae.id
+
+
+def test_what_is_not_learned_from_is_still_calibrated_and_measured(encoder, tmp_path):
+    made, card = learn(corpus(encoder), encoder, PLAN, tmp_path / "x.safetensors", tmp_path / "cache", twice=False, modalities={"text"})
+    data = {modality: encoder.space.centre(rows, modality) for modality, rows in corpus(encoder).embeddings.items()}
+    alone = train({"text": data["text"]}, PLAN)
+    assert torch.equal(made.atoms, alone.autoencoder.decoder) and torch.equal(made.thresholds["text"], alone.thresholds["text"])
+    assert card.fidelity["image"].l0 == pytest.approx(PLAN.k, abs=0.5) and card.fidelity["image"].fvu > card.fidelity["text"].fvu
 
 
 @pytest.mark.parametrize("stage", [FIRST, SECOND])
