@@ -31,6 +31,15 @@ class SAEDecompose(io.ComfyNode):
             description="Takes a concept apart into named features, and shows the strongest as bars. From here on its arithmetic happens feature by feature.",
             inputs=[
                 io.Int.Input("show", default=12, min=1, max=100, tooltip="How many of the strongest features to show. The concept keeps all of them."),
+                io.Float.Input(
+                    "unnamed",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    tooltip="How much stays of what the features do not say. At 1 the concept stays where it was; at 0 it is its named features and nothing else.",
+                    extra_dict={"advanced": True},
+                ),
                 ConceptSocket.Input("concept", tooltip="The concept to take apart, made with the encoder that Load SAE gives."),
                 SAESocket.Input("sae", tooltip="From Load SAE or Train SAE: the features that it is taken apart into."),
             ],
@@ -44,9 +53,9 @@ class SAEDecompose(io.ComfyNode):
 
     @classmethod
     @host.plain
-    def execute(cls, show: int, concept: Concept, sae: Dictionary) -> io.NodeOutput:
+    def execute(cls, show: int, unnamed: float, concept: Concept, sae: Dictionary) -> io.NodeOutput:
         try:
-            made = concept.decomposed(sae)
+            made = concept.decomposed(sae, unnamed)
         except SpaceMismatch as error:
             raise ValueError(f"{error}. Make the concept with the encoder that comes out of Load SAE") from error
         there, taken = made.code.features(show), made.code.taken(show)

@@ -10,16 +10,16 @@ from typing import Any
 
 from comfy_api.latest import io, ui
 
+from ..ops import features
 from ..ops.collection import VOCABULARY
 from ..ops.features.corpus import Corpus, listing
-from ..ops.space import SpaceMismatch
+from ..ops.space import MODALITIES, SpaceMismatch
 from ..ops.written import lines_of
 from . import host
-from .load import WEIGHTS, mark
+from .load import mark
 from .sockets import FEATURES, EncoderSocket, HostedEncoder, SAESocket
 
-WORDS, POCKET = "vocabulary (no training)", "pocket"
-SHIPPED = WEIGHTS / "sae.safetensors"
+WORDS = "vocabulary (no training)"
 UNFIT = re.compile(r'[\\/:*?"<>|\x00-\x1f]|^\.|^$')
 """What a file's name does not have on one of the systems that ComfyUI runs on."""
 FOLDED = {"advanced": True}
@@ -28,9 +28,10 @@ FOLDED = {"advanced": True}
 
 def dictionary_file(name: str) -> Path:
     """Where a dictionary lies. ValueError, saying where one belongs, when it is not there."""
-    path = SHIPPED if name == POCKET else host.sae_path(name)
+    path = features.SHIPPED if name == features.POCKET else host.sae_path(name)
     if path is None or not Path(path).is_file():
-        where = "the pack was copied without it; install it again" if name == POCKET else f"put the file into {host.sae_folder()} or make it with Train SAE"
+        shipped = "the pack was copied without it; install it again"
+        where = shipped if name == features.POCKET else f"put the file into {host.sae_folder()} or make it with Train SAE"
         raise ValueError(f"there is no SAE '{name}': {where}")
     return Path(path)
 
@@ -46,7 +47,7 @@ class LoadSAE(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "sae",
-                    options=[WORDS, POCKET, *host.sae_files()],
+                    options=[WORDS, features.POCKET, *host.sae_files()],
                     default=WORDS,
                     tooltip="'vocabulary' names features by words and works with every encoder that has some. 'pocket' was learned for the pocket encoder. "
                     "The others are files in models/concept_saes, from Train SAE. Press R after adding one.",
@@ -78,15 +79,9 @@ class LoadSAE(io.ComfyNode):
     @classmethod
     @host.plain
     def execute(cls, sae: str, encoder: HostedEncoder) -> io.NodeOutput:
-        if sae == WORDS:
-            from ..ops.features.pursuit import Pursuit
-
-            host.load(encoder.of(["text"]))  # the words may still have to be embedded
-            return io.NodeOutput(Pursuit(encoder.encoder.space), encoder)
-        from ..ops.features.trained import TrainedSAE
-
+        host.load(encoder.of(["text"]))  # the words may still have to be embedded
         try:
-            calibrated, found = TrainedSAE.load(dictionary_file(sae), encoder.encoder)
+            calibrated, found = features.load(features.WORDS if sae == WORDS else dictionary_file(sae), encoder.encoder)
         except SpaceMismatch as error:
             raise ValueError(f"the SAE '{sae}' was learned for another encoder: {error}") from error
         return io.NodeOutput(found, replace(encoder, encoder=calibrated))
@@ -113,6 +108,12 @@ class TrainSAE(io.ComfyNode):
                 io.Int.Input("width", default=0, min=0, max=65536, extra_dict=FOLDED, tooltip="How many features. 0: four a dimension of the space, one for ten items at most."),
                 io.Int.Input("active", default=24, min=1, max=1024, extra_dict=FOLDED, tooltip="How many features one item has on average; an eighth of the width at most."),
                 io.Int.Input("steps", default=3000, min=1, max=1000000, extra_dict=FOLDED, tooltip="Training steps. Fewer are quicker and fit less well."),
+                io.Boolean.Input(
+                    "text_only",
+                    default=False,
+                    extra_dict=FOLDED,
+                    tooltip="Learn from words and captions alone, so that pictures, sounds and clips share the features; they then say less of each.",
+                ),
                 io.Boolean.Input(
                     "measure_stability",
                     default=True,
@@ -147,7 +148,8 @@ class TrainSAE(io.ComfyNode):
     @classmethod
     @host.plain
     def execute(
-        cls, name: str, sources: str, phrases: str, width: int, active: int, steps: int, measure_stability: bool, encoder: HostedEncoder
+        cls, name: str, sources: str, phrases: str, width: int, active: int, steps: int, text_only: bool, measure_stability: bool,
+        encoder: HostedEncoder,
     ) -> io.NodeOutput:  # fmt: skip
         from ..ops.features.learn import learn
         from ..ops.features.train import recipe
@@ -172,10 +174,11 @@ class TrainSAE(io.ComfyNode):
                 told = (f"{m}: {f.l0:.0f} features, FVU {f.fvu:.2f}" for m, f in now.held_out.items())
                 host.note("; ".join([f"{stage}, step {now.index + 1}", f"dead {100 * now.dead:.0f} %", *told]))
 
-        sae, card = learn(corpus, centred, plan, out, cache, watch, twice=measure_stability)
+        sae, card = learn(corpus, centred, plan, out, cache, watch, measure_stability, ("text",) if text_only else MODALITIES)
         text = card.markdown(out.stem)
         left_out = [f"{len(skipped)} items were skipped, the first: {skipped[0]}"] if skipped else []
-        host.note("\n".join([f"{out}", f"{len(sae.names)} features from {count} items", *left_out]))
+        # the page runs lines together
+        host.note(";\n".join([f"{out}", f"{len(sae.names)} features from {count} items", *left_out]))
         return io.NodeOutput(sae, replace(encoder, encoder=centred), text, ui=ui.PreviewText(text))
 
 

@@ -61,7 +61,7 @@ KINDS = {
     ),
     "ConceptAlgebra_LoadSAE": Kind({"sae": ("COMBO", "vocabulary (no training)")}, ENCODER, {**SAE, **ENCODER}, height=110),
     "ConceptAlgebra_Decompose": Kind(
-        {"show": ("INT", 12)}, {**CONCEPT, **SAE}, {**CONCEPT, "features": "STRING", "chart": "IMAGE"}, width=340, height=360
+        {"show": ("INT", 12), "unnamed": ("FLOAT", 1)}, {**CONCEPT, **SAE}, {**CONCEPT, "features": "STRING", "chart": "IMAGE"}, width=340, height=360
     ),
     "ConceptAlgebra_EditFeatures": Kind({"edits": ("STRING", "")}, CONCEPT, {**CONCEPT, "report": "STRING"}, width=420, height=480),
     "ConceptAlgebra_FlairPrior": Kind({"strength": ("FLOAT", 1)}, {}, {"prior": "CONCEPT_PRIOR"}),
@@ -572,7 +572,7 @@ def remove_feature() -> Flow:
     f = Flow("remove-one-named-feature")
     note = f.note(
         "# Remove one named feature\n\n"
-        "*purple dog* is taken apart into features, and one of them, **purple**, is switched off by its name. Everything else stays "
+        "*red balloon* is taken apart into features, and one of them, **red**, is switched off by its name. Everything else stays "
         "as it was: no arithmetic with other words is involved.\n\n"
         "**Look at** the list on Edit Features after a run, and at the two pictures, drawn from one seed.\n\n"
         "**Change** the edits by clicking: the circle before a feature switches it off, and at a second click also erases what else "
@@ -580,12 +580,12 @@ def remove_feature() -> Flow:
         height=440,
     )
     encoder, sae, image, prior = featured(f)
-    text = f.node("EncodeText", text="purple dog", encoder=sae["encoder"])
+    text = f.node("EncodeText", text="red balloon", encoder=sae["encoder"])
     apart = f.node("Decompose", concept=text, sae=sae)
-    edit = f.node("EditFeatures", edits="- purple", concept=apart)
-    plain = f.node("LatentOptimiser", "Latent Optimiser (purple dog)", steps=PICTURE, concept=apart, encoder=sae["encoder"], generator=image, prior=prior)
+    edit = f.node("EditFeatures", edits="- red", concept=apart)
+    plain = f.node("LatentOptimiser", "Latent Optimiser (red balloon)", steps=PICTURE, concept=apart, encoder=sae["encoder"], generator=image, prior=prior)
     without = f.node("LatentOptimiser", "Latent Optimiser (edited)", steps=PICTURE, concept=edit, encoder=sae["encoder"], generator=image, prior=prior)
-    before = f.node("SaveImage", "Save Image (purple dog)", images=plain["image"], filename_prefix=prefix(f, "-before"))
+    before = f.node("SaveImage", "Save Image (red balloon)", images=plain["image"], filename_prefix=prefix(f, "-before"))
     after = f.node("SaveImage", "Save Image (edited)", images=without["image"], filename_prefix=prefix(f))
     readout = f.node("Readout", concept=edit, encoder=sae["encoder"])
     words = f.node("PreviewAny", "The edited target in words", source=readout["words"])
@@ -600,14 +600,14 @@ def morph() -> Flow:
     f = Flow("morph-a-mixture")
     note = f.note(
         "# Morph a mixture\n\n"
-        "A *purple dog* turns into an *orange fish*, feature by feature: Concept Slerp mixes what the two were taken apart into.\n\n"
+        "A *red balloon* turns into a *yellow flower*, feature by feature: Concept Slerp mixes what the two were taken apart into.\n\n"
         "**Look at** the bars half way, where all features of both stand beside each other, and at the three pictures for t = 0.25, 0.5 "
         "and 0.75, drawn from one seed.\n\n"
         "**Change** the two texts, or a **t**. Put Edit Features after a Concept Slerp to take one feature out of the mixture.\n\n" + FULL,
         height=380,
     )
     encoder, sae, image, prior = featured(f)
-    texts = [f.node("EncodeText", text=text, encoder=sae["encoder"]) for text in ("purple dog", "orange fish")]
+    texts = [f.node("EncodeText", text=text, encoder=sae["encoder"]) for text in ("red balloon", "yellow flower")]
     a, b = (f.node("Decompose", f"SAE Decompose ({n.values['text']})", concept=n, sae=sae) for n in texts)
     way = [f.node("Slerp", t=t, a=a, b=b) for t in (0.25, 0.5, 0.75)]
     half = f.node("Decompose", "SAE Decompose (t = 0.5)", concept=way[1], sae=sae)

@@ -24,11 +24,11 @@ PHRASES = "\n".join(f"{colour} {thing}" for colour in "red green blue purple whi
 LOADED = {"encoder": node("LoadEncoder", encoder="pocket"), "sae": node("LoadSAE", sae=WORDS, encoder=["encoder", 0])}
 
 
-def decomposed(text, name="coded", show=12, sae="sae"):
+def decomposed(text, name="coded", show=12, unnamed=1.0, sae="sae"):
     """A phrase and its SAE Decompose, which is called `name`."""
     return {
         f"{name} text": node("EncodeText", text=text, encoder=[sae, 1]),
-        name: node("Decompose", show=show, concept=[f"{name} text", 0], sae=[sae, 0]),
+        name: node("Decompose", show=show, unnamed=unnamed, concept=[f"{name} text", 0], sae=[sae, 0]),
     }
 
 
@@ -37,7 +37,7 @@ def read(concept):
 
 
 def training(name, **given):
-    usual = {"sources": "", "phrases": PHRASES, "width": 64, "active": 4, "steps": 60, "measure_stability": False}
+    usual = {"sources": "", "phrases": PHRASES, "width": 64, "active": 4, "steps": 60, "text_only": False, "measure_stability": False}
     return {"encoder": node("LoadEncoder", encoder="pocket"), "train": node("TrainSAE", name=name, **{**usual, **given}, encoder=["encoder", 0])}
 
 
@@ -70,6 +70,12 @@ def test_as_many_are_shown_as_asked_for_and_all_are_kept(server):
     graph = LOADED | decomposed("purple dog", show=1) | {"edit": node("EditFeatures", edits="", concept=["coded", 0])}
     outputs = server.run(graph)
     assert [len(outputs[name]["features"][0]["there"]) for name in ("coded", "edit")] == [1, 2]
+
+
+def test_what_has_no_name_can_be_left_out(server):
+    graph = LOADED | decomposed("purple dog", unnamed=0.0) | {"edit": node("EditFeatures", edits="", concept=["coded", 0])}
+    (shown,) = server.run(graph)["edit"]["features"]
+    assert shown["title"] == "coded(purple dog, 0)" and shown["summary"].startswith("2 features, which have cosine 1.00")
 
 
 def test_edits_are_those_of_the_core(server, pocket, dictionary):

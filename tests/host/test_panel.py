@@ -105,40 +105,40 @@ def test_the_search_finds_all_words_and_the_nearest_first(page):  # noqa: F811
 
 
 def test_the_features_are_shown_after_a_run(page, edit):  # noqa: F811
-    assert rows(page) == [["\u25cb", "purple", "0.00"], ["\u25cf", "dog", "0.61"]]
-    assert "purple: 0.72 to 0.00; still along it" in page.locator(".concept-algebra-search + .concept-algebra-list").inner_text()
+    assert rows(page) == [["\u25cf", "balloon", "0.82"], ["\u25cb", "red", "0.00"]]
+    assert "red: 0.50 to 0.00; still along it" in page.locator(".concept-algebra-search + .concept-algebra-list").inner_text()
     assert len(page.locator(".concept-algebra-panel").all()) == 2, "one on SAE Decompose, one on Edit Features"
     assert page.complaints == []
 
 
 def test_clicking_writes_the_lines_and_the_server_does_them(page, edit):  # noqa: F811
-    click(page, "purple is off")
-    assert text_of(page, edit) == "-- purple"
-    click(page, "purple is off and erased")
+    click(page, "red is off")
+    assert text_of(page, edit) == "-- red"
+    click(page, "red is off and erased")
     assert text_of(page, edit) == ""
-    click(page, "dog is on")
-    factor = page.locator(".concept-algebra-number[title*='purple']")
+    click(page, "balloon is on")
+    factor = page.locator(".concept-algebra-number[title*='red']")
     factor.evaluate("input => { input.value = '1.5'; input.dispatchEvent(new Event('change')); }")
-    assert text_of(page, edit) == "- dog\n1.5 * purple"
+    assert text_of(page, edit) == "- balloon\n1.5 * red"
     page.locator(".concept-algebra-query").evaluate("input => { input.value = 'fire eng'; input.dispatchEvent(new Event('input')); }")
     click(page, "add fire engine")
-    assert text_of(page, edit) == "- dog\n1.5 * purple\n+ 0.5 fire engine"
-    assert rows(page) == [["\u25cf", "purple", "1.08"], ["\u25cb", "dog", "0.00"], ["\u00d7", "fire engine", "0.50"]]
+    assert text_of(page, edit) == "- balloon\n1.5 * red\n+ 0.5 fire engine"
+    assert rows(page) == [["\u25cb", "balloon", "0.00"], ["\u25cf", "red", "0.74"], ["\u00d7", "fire engine", "0.50"]]
     page.evaluate("() => { window.heard = null; app.api.addEventListener('executed', e => { if (e.detail.output?.features?.[0].report) window.heard = e.detail.output; }); }")
     run(page)
     page.wait_for_function("() => window.heard")
     said = page.evaluate("() => window.heard.text[0]").splitlines()
-    assert [line.split(";")[0] for line in said[1:]] == ["dog: 0.61 to 0.00", "purple: 0.72 to 1.08", "fire engine: 0.00 to 0.50"]
+    assert [line.split(";")[0] for line in said[1:]] == ["balloon: 0.82 to 0.00", "red: 0.50 to 0.74", "fire engine: 0.00 to 0.50"]
     click(page, "do not add fire engine")
-    assert text_of(page, edit) == "- dog\n1.5 * purple"
+    assert text_of(page, edit) == "- balloon\n1.5 * red"
     prompt = page.evaluate("async id => (await app.graphToPrompt()).output[id].inputs", edit)
-    assert set(prompt) == {"edits", "concept"} and prompt["edits"] == "- dog\n1.5 * purple"
+    assert set(prompt) == {"edits", "concept"} and prompt["edits"] == "- balloon\n1.5 * red"
     assert page.complaints == []
 
 
 def test_typing_in_the_text_moves_the_bars(page, edit):  # noqa: F811
-    page.evaluate("id => { const w = app.graph.getNodeById(id).widgets.find(w => w.name === 'edits'); w.value = '2 * dog'; w.callback('2 * dog'); }", edit)
-    assert rows(page) == [["\u25cf", "purple", "0.72"], ["\u25cf", "dog", "1.21"]]
+    page.evaluate("id => { const w = app.graph.getNodeById(id).widgets.find(w => w.name === 'edits'); w.value = '2 * balloon'; w.callback('2 * balloon'); }", edit)
+    assert rows(page) == [["\u25cf", "balloon", "1.64"], ["\u25cf", "red", "0.50"]]
 
 
 def test_names_are_text_and_nothing_else(page, server: Server):  # noqa: F811
