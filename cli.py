@@ -108,7 +108,9 @@ def _modalities(text: str) -> list[str]:
 
 def _showcase(options: argparse.Namespace) -> None:
     from .ops import encoders, features
-    from .ops.expression import Media, evaluate, leaves, parse
+    from .ops.expression import evaluate
+    from .ops.parser import parse
+    from .ops.syntax import Media, leaves
     from .ops.generators import pocket as generators
     from .ops.runtime import GRADIENTS_AGREE, gradient_self_test, keep_on, pick_device, tower_dtype
     from .ops.showcase import showcase, write_gallery

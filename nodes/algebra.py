@@ -8,8 +8,10 @@ from comfy_api.latest import io
 
 from ..ops.centring import off_centre
 from ..ops.concept import Concept
-from ..ops.expression import ExpressionError, Media, Name, evaluate, leaves, parse
+from ..ops.expression import evaluate
 from ..ops.features.dictionary import Dictionary
+from ..ops.parser import ExpressionError, parse
+from ..ops.syntax import Media, Name, leaves
 from . import host
 from .sockets import ALGEBRA, FEATURES, ConceptSocket, EncoderSocket, HostedEncoder, SAESocket
 

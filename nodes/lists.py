@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..ops.expression import ExpressionError, parse
+from ..ops.parser import ExpressionError, parse
 from ..ops.written import lines_of
 from . import host
 from .algebra import evaluated, files_mark, noted

@@ -530,10 +530,10 @@ def two_encoders() -> Flow:
     return f
 
 
-def featured(f: Flow) -> tuple[Node, Node, Node, Node]:
+def featured(f: Flow, features: str = "vocabulary (no training)") -> tuple[Node, Node, Node, Node]:
     """Encoder, features (whose `encoder` goes with them), picture generator and prior."""
     encoder = f.node("LoadEncoder")
-    sae = f.node("LoadSAE", encoder=encoder)
+    sae = f.node("LoadSAE", sae=features, encoder=encoder)
     return encoder, sae, f.node("LoadGenerator", encoder=sae["encoder"]), f.node("FlairPrior")
 
 
@@ -544,11 +544,11 @@ def union() -> Flow:
         "A concept can be taken apart into *named features*, and put together again feature by feature. A **union** has of every "
         "feature as much as the one that has more of it; an **average** has half of each, and twice as much of what both share.\n\n"
         "**Look at** the bars: those of the union beside those of the average, and the two pictures, drawn from one seed. "
-        "Two words without a feature in common come out in the same direction both ways; what they share is where the ways part.\n\n"
-        "**Change** the two texts: *a dog on a red ball* and *a red car* share a feature. Or set Concept Union to *meet*: what both have.\n\n" + FULL,
+        "What the two share is where the ways part; two concepts without a common feature would come out in one direction both ways.\n\n"
+        "**Change** the two texts. Or set Concept Union to *meet*: what both have. *cat* and *dragon* have more in common.\n\n" + FULL,
         height=460,
     )
-    encoder, sae, image, prior = featured(f)
+    encoder, sae, image, prior = featured(f, "pocket")
     a, b = (f.node("EncodeText", text=text, encoder=sae["encoder"]) for text in ("fire", "water"))
     apart = [f.node("Decompose", f"SAE Decompose ({n.values['text']})", concept=n, sae=sae) for n in (a, b)]
     both = f.node("Union", a=apart[0], b=apart[1])

@@ -4,12 +4,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from toys import ToyDictionary
 
-from concept_algebra.ops import expression as module
+from concept_algebra.ops import parser, syntax
 from concept_algebra.ops.concept import Concept
-from concept_algebra.ops.expression import Coded, Edit, ExpressionError, Feature, Join, Media, Meet, Name, Phrase, Scale, Slerp, Sum, evaluate, parse, to_text
+from concept_algebra.ops.expression import evaluate
 from concept_algebra.ops.features.pursuit import Pursuit
 from concept_algebra.ops.media import MediaError, write_mp4, write_png, write_wav
+from concept_algebra.ops.parser import ExpressionError, parse
 from concept_algebra.ops.space import SpaceMismatch
+from concept_algebra.ops.syntax import Coded, Edit, Feature, Join, Media, Meet, Name, Phrase, Scale, Slerp, Sum, to_text
 
 FIRE, WATER, ICE = Phrase("fire"), Phrase("water"), Phrase("ice")
 
@@ -115,7 +117,7 @@ def test_parse(text, tree):
         ("1e300*(1e300*fire)", 0, "the weight is too large"),
         ("fire - 1e300*(1e300*water)", 7, "the weight is too large"),
         ("(" * 60 + "fire" + ")" * 60, 50, "nested too deep, expected up to 50 levels"),
-        ("fire + " * 2000 + "fire", module.LONGEST, "has 14004 characters, expected up to 10000"),
+        ("fire + " * 2000 + "fire", parser.LONGEST, "has 14004 characters, expected up to 10000"),
     ],
 )
 def test_mistakes_are_placed_and_say_what_was_expected(text, position, message):
@@ -144,7 +146,7 @@ words = st.sampled_from(["fire", "t-shirt", "o'clock", "3d", "covid-19", "caf\u0
 phrases = st.one_of(words, st.lists(words, min_size=2, max_size=3).map(" ".join), st.text(min_size=1).filter(lambda t: t.split()))
 leaves = st.one_of(
     phrases.map(lambda text: Phrase(" ".join(text.split()))),
-    st.builds(Media, st.sampled_from(module.MEDIA), st.text(min_size=1).filter(lambda t: t.strip())),
+    st.builds(Media, st.sampled_from(syntax.MEDIA), st.text(min_size=1).filter(lambda t: t.strip())),
     st.builds(Feature, st.text(min_size=1).filter(lambda t: t.strip())),
 )
 weights = st.floats(-1e12, 1e12).map(lambda w: w + 0.0).filter(lambda w: w != 1)
@@ -158,7 +160,7 @@ trees = st.recursive(
         st.builds(Meet, nodes, nodes),
         st.builds(Edit, st.sampled_from(["without", "erased"]), nodes, nodes),
         st.builds(Edit, st.just("scaled"), nodes, nodes, st.floats(0, 1e6).map(abs)),
-        st.builds(Coded, nodes.filter(lambda n: not isinstance(n, module.LEAVES))),
+        st.builds(Coded, nodes.filter(lambda n: not isinstance(n, syntax.LEAVES))),
         st.builds(Coded, nodes, st.floats(0, 1, exclude_max=True).map(abs)),
     ),
     max_leaves=12,
@@ -235,6 +237,8 @@ def test_codes_come_from_the_dictionary_and_only_where_they_are_asked_for(encode
         ("scaled(fire, water, 3)", a.scaled(b, 3)),
         ('fire + 0.5*feature("feature 7")', a + 0.5 * Concept.feature("feature 7", toy)),
         ("coded(fire, 0) - water", Concept.from_text("fire", encoder).decomposed(toy, residual=0) - b),
+        ('coded(feature("feature 7"), 0)', Concept.feature("feature 7", toy).decomposed(toy, residual=0)),
+        ("coded(fire | water, 0.5)", (a | b).decomposed(toy, residual=0.5)),
         ("coded(fire - water) | ice", (Concept.from_text("fire", encoder) - Concept.from_text("water", encoder)).decomposed(toy) | c),
     ]:
         got = evaluate(text, encoder, dictionary=toy)
@@ -298,5 +302,5 @@ def test_a_modality_that_the_encoder_lacks(encoder, tmp_path):
 
 def test_leaves_are_listed_as_written():
     node = parse('0.3*fire + slerp(a, image("x.png"), 0.5) - (b - fire)', ["a", "b"])
-    found = [leaf.path if isinstance(leaf, Media) else leaf.text for leaf in module.leaves(node)]
+    found = [leaf.path if isinstance(leaf, Media) else leaf.text for leaf in syntax.leaves(node)]
     assert found == ["fire", "a", "x.png", "b", "fire"]
