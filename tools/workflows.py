@@ -556,14 +556,14 @@ def union() -> Flow:
     ends = []
     for name, concept in (("union", both), ("dense average", average)):
         bars = f.node("Decompose", f"SAE Decompose ({name})", concept=concept, sae=sae)
-        render = f.node("LatentOptimiser", f"Latent Optimiser ({name})", steps=PICTURE, concept=concept, encoder=sae["encoder"], generator=image, prior=prior)
+        render = f.node("LatentOptimiser", f"Latent Optimiser ({name})", steps=PICTURE, seed=2, concept=concept, encoder=sae["encoder"], generator=image, prior=prior)
         save = f.node("SaveImage", f"Save Image ({name})", images=render["image"], filename_prefix=prefix(f, f"-{name.split()[-1]}"))
         ends.append((bars, render, save))
     readout = f.node("Readout", "Concept Readout (union)", concept=both, encoder=sae["encoder"])
     (b1, r1, s1), (b2, r2, s2) = ends
     f.lay_out(
         ("", [note]), (LOAD, [encoder, sae, image, prior]), ("2 · Two concepts, taken apart", [[a, b], apart]),
-        ("3 · Put together", [both, b1]), ("v As a dense average", [average, b2]), (RENDER, [r1, r2]), (LOOK, [s1, s2, readout]),
+        ("3 · Put together", [both, b1]), ("v As a dense average", [average, b2]), ("4 · Render", [r1, r2]), ("5 · Look", [s1, s2, readout]),
     )  # fmt: skip
     return f
 
@@ -591,7 +591,7 @@ def remove_feature() -> Flow:
     words = f.node("PreviewAny", "The edited target in words", source=readout["words"])
     f.lay_out(
         ("", [note]), (LOAD, [encoder, sae, image, prior]), ("2 · A concept, taken apart", [text, apart]), ("3 · Edit", [edit]),
-        ("v The target in words", [readout, words]), (RENDER, [plain, without]), (LOOK, [before, after]),
+        ("v The target in words", [readout, words]), ("4 · Render", [plain, without]), ("5 · Look", [before, after]),
     )  # fmt: skip
     return f
 
@@ -616,7 +616,7 @@ def morph() -> Flow:
     readout = f.node("Readout", "Concept Readout (t = 0.5)", concept=way[1], encoder=sae["encoder"])
     f.lay_out(
         ("", [note]), (LOAD, [encoder, sae, image, prior]), ("2 · Two mixtures, taken apart", [texts, [a, b]]), ("3 · Between them", way),
-        ("v Half way", [half, readout]), (RENDER, [[r] for r in render]), ("v " + LOOK, [[s] for s in save]),
+        ("v Half way", [half, readout]), ("4 · Render", [[r] for r in render]), ("v 5 · Look", [[s] for s in save]),
     )  # fmt: skip
     return f
 
