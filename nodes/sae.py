@@ -151,7 +151,7 @@ class TrainSAE(io.ComfyNode):
         cls, name: str, sources: str, phrases: str, width: int, active: int, steps: int, text_only: bool, measure_stability: bool,
         encoder: HostedEncoder,
     ) -> io.NodeOutput:  # fmt: skip
-        from ..ops.features.learn import learn
+        from ..ops.features.learn import SECOND, learn
         from ..ops.features.train import recipe
 
         out = Path(host.sae_folder()) / f"{name.strip().removesuffix('.safetensors')}.safetensors"
@@ -163,13 +163,10 @@ class TrainSAE(io.ComfyNode):
         count = sum(map(len, corpus.embeddings.values()))
         plan = recipe(count, centred.space.dimension, k=active, steps=steps, width=width or None)
         progress = host.Progress(cls.hidden.unique_id, steps * (1 + measure_stability))
-        stages: list[str] = []
 
         def watch(stage, now) -> None:
             host.stop_if_asked()
-            if stage not in stages:
-                stages.append(stage)
-            progress.show(steps * (len(stages) - 1) + now.index + 1)
+            progress.show(steps * (stage == SECOND) + now.index + 1)
             if now.held_out:
                 told = (f"{m}: {f.l0:.0f} features, FVU {f.fvu:.2f}" for m, f in now.held_out.items())
                 host.note("; ".join([f"{stage}, step {now.index + 1}", f"dead {100 * now.dead:.0f} %", *told]))

@@ -177,7 +177,7 @@ def test_some_is_answered_before_anything_runs(server, last, said):
 def trained(server):
     """What training has put into the server's models folder, and what the node has shown."""
     with Listener(server.port) as heard:
-        outputs = server.run(training("mine") | decomposed("red dog", sae="train"))
+        outputs = server.run(training("mine", measure_stability=True) | decomposed("red dog", sae="train"))
     path = server.folder / "models" / "concept_saes" / "mine.safetensors"
     yield path, outputs, heard
     shutil.rmtree(path.parent)
@@ -192,7 +192,7 @@ def test_training_writes_the_file_and_its_card_and_gives_the_features(server, tr
     assert [name for name, _ in outputs["coded"]["features"][0]["there"]] == [name for name, _ in ours.code.features(12)] != []
     # first the phrases are embedded, then come the steps
     bars = [event["value"] / event["max"] for event in heard.of("progress") if event["node"] == "train"]
-    assert bars[-1] == 1 and len(bars) > 3
+    assert bars[-1] == 1 and len(bars) > 3 and "found again by another seed" in outputs["train"]["text"][0]
 
 
 def test_what_was_trained_can_be_loaded(server, trained):
