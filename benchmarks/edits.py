@@ -19,10 +19,10 @@ from torch.nn.functional import normalize
 from ..ops.concept import Concept
 from ..ops.encoders.pocket import PocketEncoder, load
 from ..ops.encoders.protocol import Embedding
+from ..ops.features import SHIPPED
 from ..ops.features.dictionary import Dictionary
 from ..ops.features.pursuit import Pursuit
 from ..ops.features.trained import TrainedSAE
-from ..ops.pocket.store import FOLDER
 from ..ops.written import Written
 from .evaluation import held_out, judge
 
@@ -154,7 +154,7 @@ def run(quick: bool) -> tuple[list[list[str]], dict[str, float | int]]:
     gallery = Gallery(load())
     edits = gallery.edits()
     edits = edits[:: len(edits) // 100] if quick else edits
-    features = TrainedSAE.load(FOLDER / "sae.safetensors", gallery.encoder)[1]
+    features = TrainedSAE.load(SHIPPED, gallery.encoder)[1]
     ways = {"dense": Way(None), "feature": Way(features, residual=0.0)}
     if not quick:  # other features, and what is behind the difference
         words = Pursuit(gallery.encoder.space)

@@ -24,12 +24,13 @@ import torch
 from torch import Tensor
 
 from ..ops.encoders.pocket import PocketEncoder, load
+from ..ops.features import SHIPPED
 from ..ops.features.detection import PASSES, detection
 from ..ops.features.fidelity import fidelity
 from ..ops.features.sae import calibrated_threshold
 from ..ops.features.train import Recipe, recipe, train
 from ..ops.features.trained import TrainedSAE
-from ..ops.pocket.store import FOLDER, read
+from ..ops.pocket.store import read
 from . import sae_library, synthetic_features
 from .evaluation import DATA, held_out
 
@@ -87,7 +88,7 @@ def known_features(seeds: int) -> dict[str, float | None]:
 
 @torch.no_grad()
 def shipped(encoder: PocketEncoder) -> dict[str, float | None]:
-    _, sae = TrainedSAE.load(FOLDER / "sae.safetensors", encoder)
+    _, sae = TrainedSAE.load(SHIPPED, encoder)
     phrases = json.loads(read("pocket_text", DATA)[1]["phrases"])
     pictures = torch.cat([encoder.image(part.float() / 255).pooled for part in held_out().pixels.split(32)])
     found: dict[str, float | None] = {}

@@ -2,7 +2,7 @@
 
     python -m recipe.train_sae --runs DIR
 
-writes ops/pocket/weights/sae.safetensors, and its card as ops/pocket/SAE_CARD.md. Learned from text alone: from all modalities,
+writes ops/pocket/sae.safetensors, and its card as ops/pocket/SAE_CARD.md. Learned from text alone: from all modalities,
 .39 of the features were of one modality only, a picture and its caption shared .07 of theirs (.13 from text), and words
 edited pictures no better than dense arithmetic does.
 """
@@ -19,10 +19,10 @@ from torch.nn.functional import normalize
 
 from concept_algebra.ops.atomic import write_bytes, write_text
 from concept_algebra.ops.encoders.pocket import load
+from concept_algebra.ops.features import SHIPPED
 from concept_algebra.ops.features.corpus import Corpus
 from concept_algebra.ops.features.learn import learn
 from concept_algebra.ops.features.train import recipe
-from concept_algebra.ops.pocket.store import FOLDER
 from concept_algebra.ops.space import MODALITIES
 
 WIDTH = 2048
@@ -61,8 +61,8 @@ def main() -> None:
 
     out = folder / "sae.safetensors"
     _, card = learn(found, encoder, plan, out, folder / "checkpoints", watch, modalities={"text"})
-    write_bytes(FOLDER / out.name, out.read_bytes())
-    write_text(FOLDER.parent / "SAE_CARD.md", card.markdown("The pocket's named features"))
+    write_bytes(SHIPPED, out.read_bytes())
+    write_text(SHIPPED.with_name("SAE_CARD.md"), card.markdown("The pocket's named features"))
     print(card.markdown("sae"))
 
 

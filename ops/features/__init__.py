@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from .dictionary import Dictionary
 
 WORDS, POCKET = "vocabulary", "pocket"
-SHIPPED = Path(__file__).parents[1] / "pocket" / "weights" / "sae.safetensors"
+SHIPPED = Path(__file__).parents[1] / "pocket" / "sae.safetensors"
 
 
 def load(path: str | os.PathLike, encoder: AnyEncoder) -> tuple[AnyEncoder, Dictionary]:

@@ -151,7 +151,9 @@ class Code:
         return cls(dictionary, amounts, tuple(sources), weights, residuals)
 
     def _decoded(self, row: int) -> Tensor:
-        vector = self.amounts[row] @ self.dictionary.atoms
+        # a code is mostly zero, and a dictionary may have twenty thousand atoms
+        active = self.amounts[row].nonzero()[:, 0]
+        vector = self.amounts[row, active] @ self.dictionary.atoms[active]
         return vector if self.residuals is None else vector + self.weights[row] @ self.residuals
 
     def _weights_of(self, sources: tuple[str, ...]) -> Tensor:
