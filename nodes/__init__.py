@@ -7,7 +7,7 @@ from . import host
 
 class ConceptAlgebra(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        from . import algebra, calibrate, encode, files, lists, load, read, render
+        from . import algebra, calibrate, encode, features, files, lists, load, read, render, sae
 
         # here and not in on_load, which ComfyUI 0.8 does not call first
         host.register_folders()
@@ -23,7 +23,12 @@ class ConceptAlgebra(ComfyExtension):
             algebra.ConceptSub,
             algebra.ConceptSlerp,
             algebra.ConceptScale,
+            algebra.ConceptUnion,
             algebra.ConceptExpression,
+            sae.LoadSAE,
+            sae.TrainSAE,
+            features.SAEDecompose,
+            features.EditFeatures,
             render.FlairPrior,
             render.LatentOptimiser,
             read.ConceptReadout,

@@ -1,4 +1,4 @@
-"""Concept Add, Concept Sub, Concept Slerp, Concept Scale, Concept Expression."""
+"""Concept Add, Concept Sub, Concept Slerp, Concept Scale, Concept Union, Concept Expression."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from comfy_api.latest import io
 from ..ops.centring import off_centre
 from ..ops.concept import Concept
 from ..ops.expression import evaluate
+from ..ops.features.dictionary import Dictionary
 from ..ops.parser import ExpressionError, parse
 from ..ops.syntax import Media, Name, leaves
 from . import host
-from .sockets import ALGEBRA, ConceptSocket, EncoderSocket, HostedEncoder
+from .sockets import ALGEBRA, FEATURES, ConceptSocket, EncoderSocket, HostedEncoder, SAESocket
 
 OPERANDS = ("a", "b", "c", "d", "e", "f")
 RESULT = ConceptSocket.Output(display_name="concept", tooltip="The result: a concept like any other.")
@@ -116,6 +117,33 @@ class ConceptScale(io.ComfyNode):
         return io.NodeOutput(weight * concept)
 
 
+class ConceptUnion(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ConceptAlgebra_Union",
+            display_name="Concept Union",
+            category=FEATURES,
+            description="All that is in either of two concepts, or only what both have, feature by feature.",
+            inputs=[
+                io.Combo.Input(
+                    "mode",
+                    options=["union", "meet"],
+                    default="union",
+                    tooltip="union: of every feature as much as the one that has more of it. meet: as much as both have, what they have in common.",
+                ),
+                ConceptSocket.Input("a", tooltip="The first concept, from SAE Decompose."),
+                ConceptSocket.Input("b", tooltip="The second concept, decomposed with the same SAE."),
+            ],
+            outputs=[RESULT],
+        )
+
+    @classmethod
+    @host.plain
+    def execute(cls, mode: str, a: Concept, b: Concept) -> io.NodeOutput:
+        return io.NodeOutput(*noted(a | b if mode == "union" else a & b))
+
+
 class ConceptExpression(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -136,6 +164,12 @@ class ConceptExpression(io.ComfyNode):
                     ConceptSocket.Input(name, optional=True, tooltip=f"A concept that the expression may use by the name {name}.")
                     for name in OPERANDS
                 ),
+                SAESocket.Input(
+                    "sae",
+                    optional=True,
+                    tooltip="From Load SAE: everything is then decomposed with it, and the arithmetic happens feature by feature. "
+                    "Without, unions and edits of features are understood in the words of the vocabulary.",
+                ),
             ],
             outputs=[RESULT],
         )
@@ -149,24 +183,24 @@ class ConceptExpression(io.ComfyNode):
             return str(error)
 
     @classmethod
-    def fingerprint_inputs(cls, expression: str | None = None, encoder=None, **operands) -> str:
+    def fingerprint_inputs(cls, expression: str | None = None, encoder=None, sae=None, **operands) -> str:
         return files_mark([expression or ""])
 
     @classmethod
     @host.plain
-    def execute(cls, expression: str, encoder: HostedEncoder, **operands: Concept | None) -> io.NodeOutput:
+    def execute(cls, expression: str, encoder: HostedEncoder, sae: Dictionary | None = None, **operands: Concept | None) -> io.NodeOutput:
         connected = {name: concept for name, concept in operands.items() if concept is not None}
         named = [leaf.text for leaf in leaves(parse(expression, OPERANDS)) if isinstance(leaf, Name)]
         if missing := [name for name in named if name not in connected]:
             raise ValueError(f"the expression names {missing[0]}, and nothing is connected to that socket; for the word itself write it in quotes")
-        return io.NodeOutput(*noted(evaluated(expression, encoder, connected)))
+        return io.NodeOutput(*noted(evaluated(expression, encoder, connected, sae)))
 
 
-def evaluated(expression: str, hosted: HostedEncoder, operands: dict[str, Concept]) -> Concept:
+def evaluated(expression: str, hosted: HostedEncoder, operands: dict[str, Concept], dictionary: Dictionary | None = None) -> Concept:
     """The concept of an expression; its files lie in ComfyUI's input folder."""
     files = [leaf.modality for leaf in leaves(parse(expression, operands)) if isinstance(leaf, Media)]
     host.load(hosted.of(["text", *files]))
-    return evaluate(expression, hosted.encoder, host.input_folder(), operands)
+    return evaluate(expression, hosted.encoder, host.input_folder(), operands, dictionary)
 
 
 def files_mark(expressions: list[str]) -> str:

@@ -7,8 +7,9 @@ import os
 from comfy_api.latest import io, ui
 
 from ..ops.concept import Concept
+from ..ops.features.dictionary import Dictionary
 from . import host
-from .sockets import FILES, ConceptSocket, EncoderSocket, HostedEncoder
+from .sockets import FILES, ConceptSocket, EncoderSocket, HostedEncoder, SAESocket
 
 NOTHING = "(no concept saved yet)"
 
@@ -51,6 +52,11 @@ class LoadConcept(io.ComfyNode):
             inputs=[
                 io.Combo.Input("concept", options=files or [NOTHING], tooltip="A file that Save Concept wrote, yours or a shared one."),
                 EncoderSocket.Input("encoder", tooltip="The encoder of the space the concept was made in; another one is refused."),
+                SAESocket.Input(
+                    "sae",
+                    optional=True,
+                    tooltip="From Load SAE: with the one that it was decomposed with, a concept comes back with its features. Without, it is dense.",
+                ),
             ],
             outputs=[
                 ConceptSocket.Output(display_name="concept", tooltip="The concept as it was saved."),
@@ -59,7 +65,7 @@ class LoadConcept(io.ComfyNode):
         )
 
     @classmethod
-    def fingerprint_inputs(cls, concept: str | None = None, encoder=None) -> str:
+    def fingerprint_inputs(cls, concept: str | None = None, encoder=None, sae=None) -> str:
         try:
             return host.file_mark(host.concept_path(concept or ""))
         except ValueError:
@@ -67,8 +73,8 @@ class LoadConcept(io.ComfyNode):
 
     @classmethod
     @host.plain
-    def execute(cls, concept: str, encoder: HostedEncoder) -> io.NodeOutput:
+    def execute(cls, concept: str, encoder: HostedEncoder, sae: Dictionary | None = None) -> io.NodeOutput:
         if concept == NOTHING:
             raise ValueError("there is no concept file yet: save one with Save Concept, or put one into models/concepts, then press R")
-        loaded = Concept.load(host.concept_path(concept), encoder.encoder.space)
+        loaded = Concept.load(host.concept_path(concept), encoder.encoder.space, sae)
         return io.NodeOutput(loaded, str(loaded))

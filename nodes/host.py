@@ -6,12 +6,14 @@ Written for ComfyUI 0.8.0 and newer; tried on 0.8.0 and 0.33.
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,7 +21,10 @@ from torch import Tensor, nn
 
 CONCEPTS = "concepts"  # the model folder where shared concepts lie
 ENCODERS = "concept_encoders"  # and the one where converted encoders lie
+SAES = "concept_saes"  # and the one where trained dictionaries of features lie
+CACHE = ".cache"  # how a folder beside such a dictionary ends, with what its training has done so far
 RESCUED = "concept-algebra-rescued"
+HANDED_OUT = "concept-algebra"
 
 
 class _Held(nn.Module):
@@ -189,10 +194,12 @@ def free_path(prefix: str, extension: str, folder: str | None = None) -> str:
 
 
 def register_folders() -> None:
-    """Shared concepts lie in models/concepts, saved ones in output/concepts, converted encoders in models/concept_encoders."""
+    """Shared concepts lie in models/concepts, saved ones in output/concepts, converted encoders in models/concept_encoders,
+    trained dictionaries in models/concept_saes."""
     import folder_paths
 
-    for name, roots in ((CONCEPTS, (folder_paths.models_dir, folder_paths.get_output_directory())), (ENCODERS, (folder_paths.models_dir,))):
+    models = (folder_paths.models_dir,)
+    for name, roots in ((CONCEPTS, (*models, folder_paths.get_output_directory())), (ENCODERS, models), (SAES, models)):
         for root in roots:
             folder_paths.add_model_folder_path(name, os.path.join(root, name))
         paths, _ = folder_paths.folder_names_and_paths[name]
@@ -217,6 +224,25 @@ def concept_path(name: str) -> str:
 def encoder_files() -> list[str]:
     """Names of the converted encoders that Load Concept Encoder offers."""
     return _files(ENCODERS)
+
+
+def sae_files() -> list[str]:
+    """Names of the trained dictionaries that Load SAE offers."""
+    return [name for name in _files(SAES) if not any(part.endswith(CACHE) for part in Path(name).parts)]
+
+
+def sae_path(name: str) -> str | None:
+    """Where a trained dictionary's file lies; None when it is not there."""
+    import folder_paths
+
+    return folder_paths.get_full_path(SAES, name)
+
+
+def sae_folder() -> str:
+    """Where a trained dictionary belongs."""
+    import folder_paths
+
+    return folder_paths.get_folder_paths(SAES)[0]
 
 
 def _files(kind: str) -> list[str]:
@@ -275,6 +301,22 @@ def media_folder(name: str) -> str:
     if not os.path.isdir(path):
         raise ValueError(f"there is no folder '{name.strip()}' in ComfyUI's input folder, {root}")
     return path
+
+
+def handed_out(name: str, value: Any) -> dict[str, str]:
+    """Write JSON where the page can fetch it from ComfyUI's own /view, and say where, as a node's output names a file.
+
+    name: says all that the content depends on; what is there under it stays. Gone when ComfyUI starts again.
+    """
+    import folder_paths
+
+    from ..ops.atomic import write_text
+
+    path = os.path.join(folder_paths.get_temp_directory(), HANDED_OUT, f"{name}.json")
+    if not os.path.exists(path):
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        write_text(path, json.dumps(value, ensure_ascii=False))
+    return {"filename": os.path.basename(path), "subfolder": HANDED_OUT, "type": "temp"}
 
 
 def folder_mark(path: str) -> str:

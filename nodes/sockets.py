@@ -21,9 +21,11 @@ EncoderSocket = io.Custom("CONCEPT_ENCODER")
 GeneratorSocket = io.Custom("CONCEPT_GENERATOR")
 PriorSocket = io.Custom("CONCEPT_PRIOR")
 RenderSocket = io.Custom("CONCEPT_RENDER")
+SAESocket = io.Custom("CONCEPT_SAE")
+"""Carries a `features.dictionary.Dictionary`, trained or not."""
 
-ALGEBRA, MEDIA, RENDERING, READING, FILES = (
-    f"concept algebra{part}" for part in ("", "/encode", "/render", "/read", "/files and lists")
+ALGEBRA, MEDIA, FEATURES, RENDERING, READING, FILES = (
+    f"concept algebra{part}" for part in ("", "/encode", "/features", "/render", "/read", "/files and lists")
 )
 
 

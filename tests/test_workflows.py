@@ -69,8 +69,8 @@ def script():
     return module
 
 
-def test_there_are_nine():
-    assert len(NAMES) == 9
+def test_there_are_twelve():
+    assert len(NAMES) == 12
 
 
 @pytest.mark.parametrize("name", NAMES)

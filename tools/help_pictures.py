@@ -13,7 +13,9 @@ from torch import Tensor
 
 from concept_algebra.ops.encoders.pocket import load as load_encoder
 from concept_algebra.ops.expression import evaluate
+from concept_algebra.ops.features.pursuit import Pursuit
 from concept_algebra.ops.generators.pocket import load as load_generator
+from concept_algebra.ops.interpret.chart import chart
 from concept_algebra.ops.media import as_bytes
 from concept_algebra.ops.render import TRACKS, Render, Track, render
 from concept_algebra.ops.tracks import settings
@@ -26,6 +28,7 @@ SLERP = [(f"slerp(fish, car, {t:g})", f"t = {t:g}") for t in (0, 0.25, 0.5, 0.75
 SUB = [(f"heart - {w:g}*red", f"weight {w:g}") for w in (0, 0.3, 0.6, 1)]
 LIST = ["fire + water", "0.3*sunset + 0.7*ocean", "purple dog", "mushroom - 0.3*red"]
 ONE = "fire + water"
+FEATURES = "purple dog - 0.5*car"
 
 
 class Pictures:
@@ -61,6 +64,10 @@ class Pictures:
         chosen = looks[:: max(1, len(looks) // 4)][:4] + looks[-1:]
         return strip([(media, f"step {step + 1}") for step, media, _ in chosen])
 
+    def features(self) -> Image.Image:
+        code = evaluate(FEATURES, self.encoder, dictionary=Pursuit(self.encoder.space)).code
+        return Image.fromarray(as_bytes(chart(code.features(), code.taken(), FEATURES)))
+
 
 def strip(parts: list[tuple[Tensor, str]]) -> Image.Image:
     """Pictures [3, H, W] in 0..1 in a row on white, each over its caption."""
@@ -78,7 +85,7 @@ def strip(parts: list[tuple[Tensor, str]]) -> Image.Image:
 
 
 def main() -> None:
-    names = ("slerp", "sub", "list", "compare", "optimiser")
+    names = ("slerp", "sub", "list", "compare", "optimiser", "features")
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(names)}; all when none is given")
     parser.add_argument("--steps", type=int, help="optimisation steps; the track's usual number when not given")

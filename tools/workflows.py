@@ -44,6 +44,7 @@ class Kind:
 
 
 CONCEPT, ENCODER, GENERATOR = {"concept": "CONCEPT"}, {"encoder": "CONCEPT_ENCODER"}, {"generator": "CONCEPT_GENERATOR"}
+SAE = {"sae": "CONCEPT_SAE"}
 PAIR = {"a": "CONCEPT", "b": "CONCEPT"}
 KINDS = {
     "ConceptAlgebra_LoadEncoder": Kind({"encoder": ("COMBO", "pocket")}, {}, ENCODER),
@@ -54,9 +55,15 @@ KINDS = {
     "ConceptAlgebra_Add": Kind({"weight_a": ("FLOAT", 1), "weight_b": ("FLOAT", 1)}, PAIR, CONCEPT, height=140),
     "ConceptAlgebra_Sub": Kind({"weight": ("FLOAT", 0.3)}, PAIR, CONCEPT, height=120),
     "ConceptAlgebra_Slerp": Kind({"t": ("FLOAT", 0.5)}, PAIR, CONCEPT, height=120),
+    "ConceptAlgebra_Union": Kind({"mode": ("COMBO", "union")}, PAIR, CONCEPT, height=120),
     "ConceptAlgebra_Expression": Kind(
-        {"expression": ("STRING", "0.3*sunset + 0.7*ocean")}, {**ENCODER, **dict.fromkeys("abcdef", "CONCEPT")}, CONCEPT, height=230
+        {"expression": ("STRING", "0.3*sunset + 0.7*ocean")}, {**ENCODER, **dict.fromkeys("abcdef", "CONCEPT"), **SAE}, CONCEPT, height=250
     ),
+    "ConceptAlgebra_LoadSAE": Kind({"sae": ("COMBO", "vocabulary (no training)")}, ENCODER, {**SAE, **ENCODER}, height=110),
+    "ConceptAlgebra_Decompose": Kind(
+        {"show": ("INT", 12), "unnamed": ("FLOAT", 1)}, {**CONCEPT, **SAE}, {**CONCEPT, "features": "STRING", "chart": "IMAGE"}, width=340, height=360
+    ),
+    "ConceptAlgebra_EditFeatures": Kind({"edits": ("STRING", "")}, CONCEPT, {**CONCEPT, "report": "STRING"}, width=420, height=480),
     "ConceptAlgebra_FlairPrior": Kind({"strength": ("FLOAT", 1)}, {}, {"prior": "CONCEPT_PRIOR"}),
     "ConceptAlgebra_LatentOptimiser": Kind(
         {"steps": ("INT", 0), "seed": ("INT", 0), CONTROL: ("", "fixed"), "looks": ("INT", 0), "patch_weight": ("FLOAT", 0.5)},
@@ -80,8 +87,8 @@ KINDS = {
     "PreviewAny": Kind({}, {"source": "*"}, {}, height=190),
     "MarkdownNote": Kind({"text": ("STRING", "")}, {}, {}, 380, 340),
 }
-OPTIONAL = {"prior", "latent", *"abcdef"}
-"""Sockets of Latent Optimiser and Concept Expression that the page draws as optional."""
+OPTIONAL = {"ConceptAlgebra_LatentOptimiser": {"prior", "latent"}, "ConceptAlgebra_Expression": {*"abcdef", "sae"}}
+"""Sockets that the page draws as optional."""
 
 
 @dataclass(eq=False)
@@ -130,7 +137,7 @@ class Flow:
                 if type_ not in ("*", got):
                     raise TypeError(f"{kind}.{name} takes {type_}, not {got}")
                 inputs[name] = source
-            elif name not in OPTIONAL:
+            elif name not in OPTIONAL.get(kind, ()):
                 raise TypeError(f"{kind} needs {name}")
         made = Node(len(self.nodes) + 1, kind, values, inputs, title, width or known.width, height or known.height)
         self.nodes.append(made)
@@ -178,7 +185,7 @@ class Flow:
             kind = KINDS[node.kind]
             into = {place: number for number, _, _, to, place, _ in links if to is node}
             sockets = [
-                {"name": name, "type": type_, **({"shape": 7} if name in OPTIONAL else {}), "link": into.get(place)}
+                {"name": name, "type": type_, **({"shape": 7} if name in OPTIONAL.get(node.kind, ()) else {}), "link": into.get(place)}
                 for place, (name, type_) in enumerate(kind.sockets.items())
             ]
             note = node.kind == "MarkdownNote"
@@ -523,7 +530,101 @@ def two_encoders() -> Flow:
     return f
 
 
-FLOWS = (fire_and_water, sunset_and_ocean, hairless_dog, slerp, sound_and_word, image_minus_plus, honest_natural, batch, two_encoders)
+def featured(f: Flow, features: str = "vocabulary (no training)") -> tuple[Node, Node, Node, Node]:
+    """Encoder, features (whose `encoder` goes with them), picture generator and prior."""
+    encoder = f.node("LoadEncoder")
+    sae = f.node("LoadSAE", sae=features, encoder=encoder)
+    return encoder, sae, f.node("LoadGenerator", encoder=sae["encoder"]), f.node("FlairPrior")
+
+
+def union() -> Flow:
+    f = Flow("fire-and-water-as-a-union")
+    note = f.note(
+        "# Fire and water as a union\n\n"
+        "A concept can be taken apart into *named features*, and put together again feature by feature. A **union** has of every "
+        "feature as much as the one that has more of it; an **average** has half of each, and twice as much of what both share.\n\n"
+        "**Look at** the bars: those of the union beside those of the average, and the two pictures, drawn from one seed. "
+        "What the two share is where the ways part; two concepts without a common feature would come out in one direction both ways.\n\n"
+        "**Change** the two texts. Or set Concept Union to *meet*: what both have. *cat* and *dragon* have more in common.\n\n" + FULL,
+        height=460,
+    )
+    encoder, sae, image, prior = featured(f, "pocket")
+    a, b = (f.node("EncodeText", text=text, encoder=sae["encoder"]) for text in ("fire", "water"))
+    apart = [f.node("Decompose", f"SAE Decompose ({n.values['text']})", concept=n, sae=sae) for n in (a, b)]
+    both = f.node("Union", a=apart[0], b=apart[1])
+    average = f.node("Add", "Concept Add (dense average)", weight_a=0.5, weight_b=0.5, a=a, b=b)
+    ends = []
+    for name, concept in (("union", both), ("dense average", average)):
+        bars = f.node("Decompose", f"SAE Decompose ({name})", concept=concept, sae=sae)
+        render = f.node("LatentOptimiser", f"Latent Optimiser ({name})", steps=PICTURE, seed=2, concept=concept, encoder=sae["encoder"], generator=image, prior=prior)
+        save = f.node("SaveImage", f"Save Image ({name})", images=render["image"], filename_prefix=prefix(f, f"-{name.split()[-1]}"))
+        ends.append((bars, render, save))
+    readout = f.node("Readout", "Concept Readout (union)", concept=both, encoder=sae["encoder"])
+    (b1, r1, s1), (b2, r2, s2) = ends
+    f.lay_out(
+        ("", [note]), (LOAD, [encoder, sae, image, prior]), ("2 · Two concepts, taken apart", [[a, b], apart]),
+        ("3 · Put together", [both, b1]), ("v As a dense average", [average, b2]), ("4 · Render", [r1, r2]), ("5 · Look", [s1, s2, readout]),
+    )  # fmt: skip
+    return f
+
+
+def remove_feature() -> Flow:
+    f = Flow("remove-one-named-feature")
+    note = f.note(
+        "# Remove one named feature\n\n"
+        "*red balloon* is taken apart into features, and one of them, **red**, is switched off by its name. Everything else stays "
+        "as it was: no arithmetic with other words is involved.\n\n"
+        "**Look at** the list on Edit Features after a run, and at the two pictures, drawn from one seed.\n\n"
+        "**Change** the edits by clicking: the circle before a feature switches it off, and at a second click also erases what else "
+        "points along it; the number is how many times as strong it is; the search adds others. Each click writes a line into the text.\n\n" + FULL,
+        height=440,
+    )
+    encoder, sae, image, prior = featured(f)
+    text = f.node("EncodeText", text="red balloon", encoder=sae["encoder"])
+    apart = f.node("Decompose", concept=text, sae=sae)
+    edit = f.node("EditFeatures", edits="- red", concept=apart)
+    plain = f.node("LatentOptimiser", "Latent Optimiser (red balloon)", steps=PICTURE, concept=apart, encoder=sae["encoder"], generator=image, prior=prior)
+    without = f.node("LatentOptimiser", "Latent Optimiser (edited)", steps=PICTURE, concept=edit, encoder=sae["encoder"], generator=image, prior=prior)
+    before = f.node("SaveImage", "Save Image (red balloon)", images=plain["image"], filename_prefix=prefix(f, "-before"))
+    after = f.node("SaveImage", "Save Image (edited)", images=without["image"], filename_prefix=prefix(f))
+    readout = f.node("Readout", concept=edit, encoder=sae["encoder"])
+    words = f.node("PreviewAny", "The edited target in words", source=readout["words"])
+    f.lay_out(
+        ("", [note]), (LOAD, [encoder, sae, image, prior]), ("2 · A concept, taken apart", [text, apart]), ("3 · Edit", [edit]),
+        ("v The target in words", [readout, words]), ("4 · Render", [plain, without]), ("5 · Look", [before, after]),
+    )  # fmt: skip
+    return f
+
+
+def morph() -> Flow:
+    f = Flow("morph-a-mixture")
+    note = f.note(
+        "# Morph a mixture\n\n"
+        "A *red balloon* turns into a *yellow flower*, feature by feature: Concept Slerp mixes what the two were taken apart into.\n\n"
+        "**Look at** the bars half way, where all features of both stand beside each other, and at the three pictures for t = 0.25, 0.5 "
+        "and 0.75, drawn from one seed.\n\n"
+        "**Change** the two texts, or a **t**. Put Edit Features after a Concept Slerp to take one feature out of the mixture.\n\n" + FULL,
+        height=380,
+    )
+    encoder, sae, image, prior = featured(f)
+    texts = [f.node("EncodeText", text=text, encoder=sae["encoder"]) for text in ("red balloon", "yellow flower")]
+    a, b = (f.node("Decompose", f"SAE Decompose ({n.values['text']})", concept=n, sae=sae) for n in texts)
+    way = [f.node("Slerp", t=t, a=a, b=b) for t in (0.25, 0.5, 0.75)]
+    half = f.node("Decompose", "SAE Decompose (t = 0.5)", concept=way[1], sae=sae)
+    render = [f.node("LatentOptimiser", f"Latent Optimiser (t = {c.values['t']})", steps=PICTURE, concept=c, encoder=sae["encoder"], generator=image, prior=prior) for c in way]
+    save = [f.node("SaveImage", f"Save Image (t = {c.values['t']})", images=r["image"], filename_prefix=prefix(f)) for c, r in zip(way, render, strict=True)]
+    readout = f.node("Readout", "Concept Readout (t = 0.5)", concept=way[1], encoder=sae["encoder"])
+    f.lay_out(
+        ("", [note]), (LOAD, [encoder, sae, image, prior]), ("2 · Two mixtures, taken apart", [texts, [a, b]]), ("3 · Between them", way),
+        ("v Half way", [half, readout]), ("4 · Render", [[r] for r in render]), ("v 5 · Look", [[s] for s in save]),
+    )  # fmt: skip
+    return f
+
+
+FLOWS = (
+    fire_and_water, sunset_and_ocean, hairless_dog, slerp, sound_and_word, image_minus_plus, honest_natural, batch, two_encoders,
+    union, remove_feature, morph,
+)  # fmt: skip
 
 
 def files() -> dict[Path, str]:

@@ -18,6 +18,9 @@ READS = {
     "image-minus-a-word-plus-a-word": ({"green"},),
     "honest-beside-natural": ({"clown", "balloon"},),
     "batch-over-a-list": ({"fire", "water"}, {"dog"}, {"cat", "dragon"}),
+    "fire-and-water-as-a-union": ({"fire", "water"},),
+    "remove-one-named-feature": ({"balloon"},),
+    "morph-a-mixture": ({"balloon", "flower"},),
     # the second is read by a LanguageBind of random weights, which knows no sums
     "two-encoders-one-target": ({"fire", "water"}, set()),
 }
