@@ -2,7 +2,8 @@
 the linear world, and it works on unit directions.
 
 A code here is a pair of nonnegative rows [2, m]: how much of each feature is there, and how much is taken away beyond
-that (its leftovers). A feature named in both rows, which only `union` makes, is there and resisted at once."""
+that (its leftovers). A code is settled when no feature is in both rows; `union` and `mixed` keep the two apart, so that a feature
+can be there and resisted at once, until a sum settles it."""
 
 from __future__ import annotations
 
@@ -49,7 +50,7 @@ def negated(a: Tensor) -> Tensor:
 
 
 def summed(a: Tensor, b: Tensor) -> Tensor:
-    """a + b of two codes, where what one takes away is settled with what the other has; the rest stays in its row.
+    """a + b of two codes, settled: what is taken away is set against what is there, and the rest stays in its row.
 
     summed(a, negated(b)) is therefore the truncated difference relu(a - b) in its first row, and in its second the leftovers
     that make (a - b) + b = a.

@@ -17,9 +17,9 @@ from torch import Tensor
 
 from . import algebra, concept_file, written
 from .centring import off_centre, say_once
-from .features.code import Code, DictionaryMismatch
+from .features.code import Code
 from .media import SILENCE, read_audio, read_image, read_video
-from .operands import Operand, Operands, added, merged, weighted
+from .operands import Operand, Operands, added, either, weighted
 from .space import Modality, Space, finite
 from .written import Written
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .features.dictionary import Dictionary
 
 Law = Callable[[Tensor, Tensor], Tensor]
+Writing = Callable[[Written, Written], Written]
 SMALLEST = 8
 """Pixels a side under which a picture is refused."""
 CROSS_MODAL_STRENGTH = 3.0
@@ -47,10 +48,11 @@ class Concept:
     expression: what made it; `str(concept)` gives text that `expression.evaluate` reads back.
     code: its features, once `decomposed`; None for a dense concept.
 
-    Where both sides have a code, arithmetic happens there, feature by feature; else `+`, `-` and multiplication by a number
-    are plain linear algebra. Either way at strength 1 whatever the modalities, so that their laws hold. On codes a - b is a
-    truncated difference: no feature falls below nothing, and what b has beyond a is kept aside (`Code.leftovers`), so that
-    (a - b) + b is a again. `|` and `&`, union and meet, are of codes only.
+    Where one side has a code, the other is decomposed over its dictionary too, and arithmetic happens feature by feature; else
+    `+`, `-` and multiplication by a number are plain linear algebra. Either way at strength 1 whatever the modalities, so that
+    their laws hold. On codes a - b is a truncated difference: no feature falls below nothing, and what b has beyond a is kept
+    aside (`Code.leftovers`), so that (a - b) + b is a again; the vector of -a is a quarter of its opposite (`LEFTOVER`).
+    `|` and `&`, union and meet, are of codes only.
     Moving a concept by a delta from another modality wants gain: see `shift`.
     Every ValueError here names the expression or the argument at fault.
     """
@@ -70,6 +72,9 @@ class Concept:
                 f"'{self}' has a vector of shape {tuple(self.vector.shape)}, expected ({self.space.dimension},)"
             )
         finite(self.vector, f"'{self}'")
+        if self.vector.is_inference():  # kept for good, it must not be born under a host's inference mode
+            with torch.inference_mode(False):
+                object.__setattr__(self, "vector", self.vector.clone())
 
     @classmethod
     def from_text(cls, text: str, encoder: Encoder) -> Concept:
@@ -166,7 +171,8 @@ class Concept:
         code = Code.of(self.vector, heaviest.modality if heaviest else "text", self.expression.text, dictionary, residual)
         expression = self.expression
         if residual < 1 or not _is_leaf(self):
-            expression = written.call("coded", expression, *(() if residual == 1 else (residual,)))
+            how = "coded" if self.code is None else "recoded"
+            expression = written.call(how, expression, *(() if residual == 1 else (residual,)))
         return replace(self, vector=code.vector, expression=expression, code=code)
 
     @property
@@ -207,8 +213,7 @@ class Concept:
     def __add__(self, other: Concept) -> Concept:
         if not isinstance(other, Concept):
             return NotImplemented
-        expression = written.total(self.expression, other.expression)
-        return self._with(other, algebra.add, algebra.summed, added(self.operands, other.operands), expression)
+        return self._with(other, algebra.add, algebra.summed, added(self.operands, other.operands), written.total)
 
     def __sub__(self, other: Concept) -> Concept:
         if not isinstance(other, Concept):
@@ -216,18 +221,18 @@ class Concept:
         return self + -1 * other
 
     def __or__(self, other: Concept) -> Concept:
-        """Union: of every feature as much as the one that has more of it. ValueError unless both have a code."""
+        """Union: of every feature as much as the one that has more of it. ValueError when neither has a code."""
         if not isinstance(other, Concept):
             return NotImplemented
-        operands = merged(self.operands, other.operands, max)
-        return self._with(other, None, algebra.union, operands, written.union(self.expression, other.expression))
+        operands = either(self.operands, other.operands)
+        return self._with(other, None, algebra.union, operands, written.union)
 
     def __and__(self, other: Concept) -> Concept:
-        """Meet: of every feature as much as both have of it. ValueError unless both have a code."""
+        """Meet: of every feature as much as both have of it. ValueError when neither has a code."""
         if not isinstance(other, Concept):
             return NotImplemented
-        operands = merged(self.operands, other.operands, min)
-        return self._with(other, None, algebra.meet, operands, written.meet(self.expression, other.expression))
+        operands = either(self.operands, other.operands)
+        return self._with(other, None, algebra.meet, operands, written.meet)
 
     def __mul__(self, weight: float) -> Concept:
         if not isinstance(weight, numbers.Real):
@@ -247,13 +252,15 @@ class Concept:
         return self * -1
 
     def without(self, what: Concept | str | Sequence[str], erase: bool = False) -> Concept:
-        """This concept with features switched off: those that another has, or those of these names.
+        """This concept with features switched off: those that are more another concept's than its own (`Code.shared`), or those
+        of these names.
 
         erase: also project off what still points along them (`Code.leak`), which other features and the residual carry.
         ValueError without a code and for an unknown name, DictionaryMismatch for a concept over another dictionary.
         """
-        what = self._meant(what)
-        code = self._coded("without").erased(what.code.active) if erase else self._coded("without").scaled(what.code.active, 0.0)
+        code, what = self._coded("without"), self._meant(what, "without")
+        features = code.shared(what.code)
+        code = code.erased(features) if erase else code.scaled(features, 0.0)
         expression = written.call("erased" if erase else "without", self.expression, what.expression)
         return replace(self, vector=code.vector, code=code, expression=expression)
 
@@ -261,8 +268,8 @@ class Concept:
         """This concept with features `factor` times as strong, 0 or more. What is meant, and errors, as in `without`."""
         if not (math.isfinite(factor) and factor >= 0):
             raise ValueError(f"factor is {factor}, expected a number of 0 or more")
-        what = self._meant(what)
-        code = self._coded("scaled").scaled(what.code.active, factor)
+        code, what = self._coded("scaled"), self._meant(what, "scaled")
+        code = code.scaled(code.shared(what.code), factor)
         return replace(self, vector=code.vector, code=code, expression=written.call("scaled", self.expression, what.expression, factor))
 
     def shift(self, delta: Concept, strength: float | None = None) -> Concept:
@@ -272,15 +279,22 @@ class Concept:
             `CROSS_MODAL_STRENGTH` when it comes from another. In the expression language the weight is written out.
         """
         if strength is None:
-            strength = 1.0 if delta.modalities <= self.modalities else CROSS_MODAL_STRENGTH
+            # features have no modality of their own, and are named by words
+            strength = 1.0 if (delta.modalities or {"text"}) <= self.modalities else CROSS_MODAL_STRENGTH
         return self + strength * delta
 
     @staticmethod
     def lerp(a: Concept, b: Concept, t: float) -> Concept:
         """(1 - t) * a + t * b; t in 0..1, ValueError outside."""
-        expression = written.total(written.product(1 - t, a.expression), written.product(t, b.expression))
         operands = added(weighted(a.operands, 1 - t), weighted(b.operands, t))
-        return a._with(b, partial(algebra.lerp, t=t), partial(algebra.lerp, t=t), operands, expression)
+
+        def coded(x: Tensor, y: Tensor) -> Tensor:
+            return algebra.summed(algebra.weighed(x, 1 - t), algebra.weighed(y, t))
+
+        def expression(x: Written, y: Written) -> Written:
+            return written.total(written.product(1 - t, x), written.product(t, y))
+
+        return a._with(b, partial(algebra.lerp, t=t), coded, operands, expression)
 
     @staticmethod
     def slerp(a: Concept, b: Concept, t: float) -> Concept:
@@ -292,8 +306,7 @@ class Concept:
         wa, wb = algebra.slerp_weights(a.direction, b.direction, t)
         wa, wb = wa / float(a.vector.norm()), wb / float(b.vector.norm())
         operands = added(weighted(a.operands, wa), weighted(b.operands, wb))
-        expression = written.slerp(a.expression, b.expression, t)
-        return a._with(b, partial(algebra.slerp, t=t), partial(algebra.mixed, wa=wa, wb=wb), operands, expression)
+        return a._with(b, partial(algebra.slerp, t=t), partial(algebra.mixed, wa=wa, wb=wb), operands, partial(written.slerp, t=t))
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the concept with its code, its operands' tokens and its provenance to one safetensors file, atomically.
@@ -304,9 +317,10 @@ class Concept:
 
     @classmethod
     def load(cls, path: str | os.PathLike, space: Space, dictionary: Dictionary | None = None) -> Concept:
-        """Read what `save` wrote, with its code when it is over this dictionary, else dense.
+        """Read what `save` wrote, with its code where the dictionary is given, else dense.
 
-        SpaceMismatch when it was made in another space; ValueError for any other file.
+        SpaceMismatch when it was made in another space, DictionaryMismatch when its code is over another dictionary; ValueError
+        for any other file.
         """
         vector, operands, expression, code = concept_file.read(path, space, dictionary)
         return cls(vector, space, operands, expression, code)
@@ -317,36 +331,34 @@ class Concept:
     def __repr__(self) -> str:
         return f"Concept({self.expression.text!r}, space={self.space.id!r})"
 
-    def _with(self, other: Concept, dense: Law | None, coded: Law, operands: Operands, expression: Written) -> Concept:
-        """This and another by a law of codes where both have one, else of vectors. `dense` None: codes are asked for."""
+    def _with(self, other: Concept, dense: Law | None, coded: Law, operands: Operands, expression: Writing) -> Concept:
+        """This and another by a law of codes where one has a code, else of vectors. `dense` None: codes are asked for."""
         self.space.require(other.space)
         if problem := off_centre(self.space, self.modalities | other.modalities):
             say_once(problem)
-        if dense is None or (self.code and other.code):
-            name = expression.text
-            code = self._coded(name).combined(other._coded(name), coded)
-            return Concept(code.vector, self.space, operands, expression, code)
-        # where features cannot be told, leftovers cannot be told from what is missing either: they count in full
-        mine, theirs = (side.code.linear if side.code else side.vector for side in (self, other))
-        return Concept(dense(mine, theirs), self.space, operands, expression)
+        if known := self.code or other.code:
+            mine, theirs = (side if side.code else side.decomposed(known.dictionary) for side in (self, other))
+            code = mine.code.combined(theirs.code, coded)
+            return Concept(code.vector, self.space, operands, expression(mine.expression, theirs.expression), code)
+        if dense is None:
+            self._coded(expression(self.expression, other.expression).text)
+        return Concept(dense(self.vector, other.vector), self.space, operands, expression(self.expression, other.expression))
 
     def _coded(self, wanted: str) -> Code:
         if self.code is None:
             raise ValueError(f"{wanted}: '{self}' has no code; decompose it first (Concept.decomposed, SAE Decompose)")
         return self.code
 
-    def _meant(self, what: Concept | str | Sequence[str]) -> Concept:
+    def _meant(self, what: Concept | str | Sequence[str], wanted: str) -> Concept:
         """The concept whose features are meant: itself, or the sum of the named ones."""
+        dictionary = self._coded(wanted).dictionary
         if isinstance(what, Concept):
             self.space.require(what.space)
-            if what._coded(str(self)).dictionary.id != self._coded(str(what)).dictionary.id:
-                raise DictionaryMismatch(self.code.dictionary.id, what.code.dictionary.id)
-            return what
-        names = [what] if isinstance(what, str) else what
-        if not names:
-            raise ValueError(f"no feature is named, expected one or more of '{self}'")
-        found = [Concept.feature(name, self._coded(names[0]).dictionary) for name in names]
-        return reduce(Concept.__add__, found)
+            return what.decomposed(dictionary) if what.code is None else what
+        names = [what] if isinstance(what, str) else list(what) if isinstance(what, Sequence) else []
+        if not names or not all(isinstance(name, str) for name in names):
+            raise ValueError(f"{wanted}: features are meant by {what!r}, expected a concept, a name or a list of names")
+        return reduce(Concept.__add__, [Concept.feature(name, dictionary) for name in dict.fromkeys(names)])
 
 
 def _is_leaf(concept: Concept) -> bool:
@@ -387,4 +399,5 @@ def _name(modality: Modality, source: str | os.PathLike | Tensor) -> Written:
 
 
 def _kept(x: Tensor) -> Tensor:
-    return x.detach().float().cpu().clone()
+    with torch.inference_mode(False):
+        return x.detach().float().cpu().clone()

@@ -6,11 +6,13 @@ import json
 import os
 from typing import TYPE_CHECKING
 
+import torch
+
 from .atomic import write_bytes
-from .features.code import Code
+from .features.code import Code, DictionaryMismatch
 from .operands import Operand, Operands
 from .space import MODALITIES, Space, SpaceMismatch
-from .written import Written
+from .written import FORMS, Written
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,7 +27,9 @@ def write(concept: Concept, path: str | os.PathLike) -> None:
     """As `Concept.save`."""
     from safetensors.torch import save
 
-    tensors = {"vector": concept.vector.contiguous()}
+    # without its dictionary a concept is dense, and leftovers then count in full
+    vector = concept.code.linear if concept.code else concept.vector
+    tensors = {"vector": vector.contiguous()}
     leaves = []
     for i, operand in enumerate(concept.operands):
         tensors |= {f"operand.{i}.tokens": operand.tokens, f"operand.{i}.dense": operand.dense}
@@ -47,8 +51,11 @@ def read(path: str | os.PathLike, space: Space, dictionary: Dictionary | None) -
     """(vector, operands, expression, code) of a file; errors as `Concept.load`."""
     from safetensors import SafetensorError, safe_open
 
+    if os.path.isdir(path):
+        raise ValueError(f"{path} is a folder, expected a saved concept")
     try:
-        with safe_open(path, "pt") as file:
+        # what is kept must not be born under a host's inference mode
+        with torch.inference_mode(False), safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}
     except SafetensorError as error:
@@ -57,16 +64,25 @@ def read(path: str | os.PathLike, space: Space, dictionary: Dictionary | None) -
         raise ValueError(f"{path} is not a saved concept: its format is {metadata.get('format')}, expected {FORMAT}")
     if metadata.get("space") != space.id:
         raise SpaceMismatch(str(metadata.get("space")), space.id)
+    theirs = metadata.get("dictionary")
+    if theirs and dictionary is not None and theirs != dictionary.id:
+        raise DictionaryMismatch(theirs, dictionary.id)
     try:
-        expression = Written(*json.loads(metadata["expression"]))
+        text, form = json.loads(metadata["expression"])
+        if not isinstance(text, str) or form not in FORMS:
+            raise ValueError(f"expression {text!r} of form {form!r}")
+        expression = Written(text, form)
         operands = tuple(
             Operand(text, modality, float(weight), tensors[f"operand.{i}.tokens"], tensors[f"operand.{i}.dense"], tuple(grid))
             for i, (text, modality, weight, grid) in enumerate(json.loads(metadata["operands"]))
         )
         vector, code = tensors["vector"], None
-        if dictionary is not None and metadata.get("dictionary") == dictionary.id:
+        if theirs and dictionary is not None:
             code = Code.restored(tensors, json.loads(metadata["sources"]), dictionary)
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+            if not torch.allclose(code.linear, vector, rtol=1e-4, atol=1e-4 * float(1 + vector.norm())):
+                raise ValueError("its code does not decode to its vector")
+            vector = code.vector
+    except (KeyError, TypeError, ValueError, IndexError, RuntimeError) as error:
         raise ValueError(f"{path} is a damaged concept file: {error!r}") from error
     if unknown := {operand.modality for operand in operands} - set(MODALITIES):
         raise ValueError(f"{path} is a damaged concept file: unknown modality {sorted(unknown)}")

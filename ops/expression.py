@@ -8,11 +8,12 @@
     atom     phrase | "quoted phrase" | "(" union ")" | function
     function image("photo.jpg") | audio("thunder.wav") | video("clip.mp4") | slerp(union, union, number)
              feature("name") | without(union, union) | erased(union, union) | scaled(union, union, number) | coded(union[, number])
+             recoded(union[, number])
 
-`|`, `&` and the functions of the last line work on codes (see `features`): without(dog, fur) switches off in dog the features
-that fur has, erased also projects off what leaks along them, scaled makes them so many times as strong. coded(dog + cat) is
-the code of their dense sum, where dog + cat would be the sum of their codes; its number, 0..1, is the weight of what has no
-name.
+`|`, `&` and the functions of the last two lines work on codes (see `features`): without(dog, fur) switches off in dog the features
+that are more fur's than dog's, erased also projects off what leaks along them, scaled makes them so many times as strong.
+coded(dog + cat) is the code of their dense sum, where dog + cat would be the sum of their codes, and recoded(dog - cat) that of
+what the codes came to; the number, 0..1, is the weight of what has no name.
 
 A phrase is one or more bare words with spaces between: `sad clown + red balloon`. Hyphens and apostrophes inside a word
 belong to it (`t-shirt`, `fire-water` is one word); a hyphen with a space on either side, or before a number with a `*`
@@ -70,8 +71,8 @@ def evaluate(
         match node:
             case Feature(name):
                 return Concept.feature(name, dictionary)
-            case Coded(of, residual):
-                return value(of, dictionary if wants_codes(of) else None).decomposed(dictionary, residual)
+            case Coded(of, residual, again):
+                return value(of, dictionary if again or wants_codes(of) else None).decomposed(dictionary, residual)
             case Scale(weight, of):
                 return weight * part(of)
             case Sum((first, *others)):

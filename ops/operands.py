@@ -41,7 +41,12 @@ def weighted(operands: Operands, weight: float) -> Operands:
 
 def added(mine: Operands, theirs: Operands) -> Operands:
     """Leaves of both with the sum of their weights; what cancels drops out."""
-    return merged(mine, theirs, _settled)
+    return _merged(mine, theirs, _settled)
+
+
+def either(mine: Operands, theirs: Operands) -> Operands:
+    """Leaves of both; one that both have weighs what the heavier does."""
+    return _merged(mine, theirs, lambda a, b: max(a, b, key=abs))
 
 
 def _settled(a: float, b: float) -> float:
@@ -49,7 +54,7 @@ def _settled(a: float, b: float) -> float:
     return 0.0 if abs(a + b) <= 1e-12 * abs(b) else a + b
 
 
-def merged(mine: Operands, theirs: Operands, law: Callable[[float, float], float]) -> Operands:
+def _merged(mine: Operands, theirs: Operands, law: Callable[[float, float], float]) -> Operands:
     """Leaves of both with `law` of their weights, where a leaf that one side lacks weighs 0; 0 drops out."""
     kept, rest = [], list(theirs)
     for leaf in mine:

@@ -16,8 +16,9 @@ from .written import NUMBER
 LONGEST, DEEPEST = 10_000, 50
 """Bounds of what is parsed: characters, and parentheses or functions inside one another."""
 
-FUNCTIONS = (*MEDIA, "slerp", "feature", *EDITS, "coded")
+FUNCTIONS = (*MEDIA, "slerp", "feature", *EDITS, "coded", "recoded")
 OPERATORS = {"|": "|", "&": "&", "+": "+", "-": "-", "\u2212": "-", "*": "*", "\u00d7": "*", "(": "(", ")": ")", ",": ","}
+OF_CODES = {"union": "|", "meet": "&", "intersection": "&"}
 AN_OPERATOR = "'+', '-', '*', '|', '&'"
 A_CONCEPT = "a word, a quoted phrase, a number with '*', '(' or a function"
 
@@ -140,7 +141,8 @@ class _Parser:
     def function(self, name: _Token) -> Node:
         if name.text not in FUNCTIONS:
             near = difflib.get_close_matches(name.text.lower(), FUNCTIONS, 1)
-            hint = f"did you mean {near[0]}?" if near else f"expected {', '.join(FUNCTIONS)}, or quotes around a phrase"
+            sign = OF_CODES.get(name.text.lower())
+            hint = f"write a {sign} b" if sign else f"did you mean {near[0]}?" if near else f"expected {', '.join(FUNCTIONS)}, or quotes around a phrase"
             self.fail(f"unknown function '{name.text}', {hint}", name.start)
         opening = self.next()
         if name.text in (*MEDIA, "feature"):
@@ -149,12 +151,12 @@ class _Parser:
                 self.fail(f'expected a {what} in quotes, as in {name.text}("{what.split()[0]}"){self.found()}')
             text = self.next().text
             node = Feature(text) if name.text == "feature" else Media(name.text, text)
-        elif name.text == "coded":
+        elif name.text in ("coded", "recoded"):
             of, residual = self.union(), 1.0
             if self.token.kind == ",":
                 self.next()
-                residual = self.fraction("coded(photo, 0.5)")
-            node = of if isinstance(of, LEAVES) and residual == 1 else Coded(of, residual)
+                residual = self.fraction(f"{name.text}(photo, 0.5)")
+            node = of if isinstance(of, LEAVES) and residual == 1 else Coded(of, residual, name.text == "recoded")
         elif name.text in EDITS:
             example = f"{name.text}(dog, fur{', 2' if name.text == 'scaled' else ''})"
             a, b, factor = self.argument("the concept to edit", example), self.union(), None

@@ -94,11 +94,12 @@ class Edit:
 
 @dataclass(frozen=True)
 class Coded:
-    """The code of what comes out densely, with this much of the residual; never of a leaf with all of it, which has that
-    code without it."""
+    """The code, with this much of the residual, of what comes out densely, or of codes where that is `again`; never of a leaf
+    with all of it, which has that code without it."""
 
     of: Node
     residual: float = 1.0
+    again: bool = False
 
 
 Node = Union[Phrase, Name, Media, Feature, Scale, Sum, Slerp, Join, Meet, Edit, Coded]
@@ -155,7 +156,7 @@ def _written(node: Node) -> Written:
             return written.union(_written(a), _written(b))
         case Meet(a, b):
             return written.meet(_written(a), _written(b))
-        case Coded(of, residual):
-            return written.call("coded", _written(of), *(() if residual == 1 else (residual,)))
+        case Coded(of, residual, again):
+            return written.call("recoded" if again else "coded", _written(of), *(() if residual == 1 else (residual,)))
         case Edit(function, a, b, factor):
             return written.call(function, _written(a), _written(b), *(() if factor is None else (factor,)))

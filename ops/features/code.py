@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .. import algebra
-from ..space import Modality
+from ..space import Modality, finite
 from .dictionary import Dictionary
 
 LEFTOVER = 0.25
@@ -46,6 +46,13 @@ class Code:
     weights: Tensor = field(default_factory=lambda: torch.zeros(2, 0))
     residuals: Tensor | None = None
 
+    def __post_init__(self):
+        # kept for good, so nothing that was born under a host's inference mode may stay in it
+        with torch.inference_mode(False):
+            for name in ("amounts", "weights", "residuals"):
+                if (tensor := getattr(self, name)) is not None and tensor.is_inference():
+                    object.__setattr__(self, name, tensor.clone())
+
     @classmethod
     def of(cls, vector: Tensor, modality: Modality, source: str, dictionary: Dictionary, residual: float = 1.0) -> Code:
         """The code of a vector [D] in centred units that comes from one modality; `source` is its name, `residual` the weight
@@ -79,6 +86,15 @@ class Code:
     def leftovers(self) -> Tensor:
         """[D] in centred units: what was taken away beyond what was there, decoded."""
         return self._decoded(1)
+
+    def shared(self, other: Code) -> Tensor:
+        """Indices of the features that another has, and has in at least the same proportion to its strongest: those that are
+        more the other's than this one's. fur has a little of dog in it; that does not make dog a feature of fur."""
+        if other.dictionary.id != self.dictionary.id:
+            raise DictionaryMismatch(self.dictionary.id, other.dictionary.id)
+        mine, theirs = (side.amounts[0] / side.amounts[0].max().clamp_min(torch.finfo(torch.float32).tiny) for side in (self, other))
+        # a multiple of a code has its proportions but for rounding
+        return ((theirs > 0) & (theirs >= (1 - 1e-5) * mine)).nonzero()[:, 0]
 
     @property
     def active(self) -> Tensor:
@@ -132,7 +148,8 @@ class Code:
         correction = -(along @ atoms)
         name = f"erased {hashlib.sha256(correction.numpy()).hexdigest()[:8]}"
         one = Code(self.dictionary, torch.zeros_like(self.amounts), (name,), torch.tensor([[1.0], [0.0]]), correction[None])
-        return dropped.combined(one, algebra.summed)
+        # row by row: settling what is there with what is taken away would move the vector
+        return dropped.combined(one, lambda a, b: algebra.mixed(a, b, 1.0, 1.0))
 
     def tensors(self) -> dict[str, Tensor]:
         """What `restored` reads back: amounts as (row, feature) places and values, weights, residuals."""
@@ -142,13 +159,20 @@ class Code:
 
     @classmethod
     def restored(cls, tensors: Mapping[str, Tensor], sources: Sequence[str], dictionary: Dictionary) -> Code:
-        """The code that `tensors` wrote. KeyError, IndexError or ValueError for tensors that do not belong together."""
-        amounts = torch.zeros(2, len(dictionary.names))
-        amounts[tuple(tensors["code.places"].T)] = tensors["code.amounts"]
-        weights, residuals = tensors["code.weights"], tensors.get("code.residuals")
-        if weights.shape != (2, len(sources)) or len(residuals if residuals is not None else ()) != len(sources):
-            raise ValueError(f"{len(sources)} sources with weights of shape {tuple(weights.shape)}")
-        return cls(dictionary, amounts, tuple(sources), weights, residuals)
+        """The code that `tensors` wrote. KeyError, IndexError, RuntimeError or ValueError for what is no code."""
+        width, dimension = dictionary.atoms.shape
+        places, values, weights = (tensors[f"code.{name}"] for name in ("places", "amounts", "weights"))
+        residuals = tensors.get("code.residuals")
+        shapes = (tuple(places.shape), tuple(values.shape), tuple(weights.shape), None if residuals is None else tuple(residuals.shape))
+        if shapes != ((len(values), 2), (len(values),), (2, len(sources)), (len(sources), dimension) if sources else None):
+            raise ValueError(f"a code of {width} features and {len(sources)} sources in tensors of shapes {shapes}")
+        for tensor in filter(lambda tensor: tensor is not None, (values, weights, residuals)):
+            finite(tensor, "the code")
+        if (values < 0).any() or (weights < 0).any():
+            raise ValueError("the code has negative amounts")
+        amounts = torch.zeros(2, width)
+        amounts[tuple(places.T)] = values.float()
+        return cls(dictionary, amounts, tuple(sources), weights.float(), None if residuals is None else residuals.float())
 
     def _decoded(self, row: int) -> Tensor:
         # a code is mostly zero, and a dictionary may have twenty thousand atoms

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors import safe_open
 from safetensors.torch import save_file
 from toys import ToyDictionary
 
@@ -14,6 +15,7 @@ from concept_algebra.ops import concept as module
 from concept_algebra.ops import concept_file
 from concept_algebra.ops.centring import off_centre
 from concept_algebra.ops.concept import Concept
+from concept_algebra.ops.expression import evaluate
 from concept_algebra.ops.features.code import LEFTOVER, DictionaryMismatch
 from concept_algebra.ops.space import SpaceMismatch, UncalibratedSpace
 
@@ -366,25 +368,79 @@ def test_coded_concepts_compose_as_their_codes_do(encoder, toy, wa, wb, w, t):
         equals(Concept.slerp(a, b, t), dense.vector)
 
 
-def test_a_dense_side_makes_it_dense_and_a_union_wants_codes(encoder, toy):
-    dense, coded = text("fire", encoder), text("water", encoder).decomposed(toy)
-    for mixed in (dense - coded, dense + -1 * coded, dense + (coded - 2 * coded)):
-        assert mixed.code is None and torch.allclose(mixed.vector, (dense - text("water", encoder)).vector, atol=1e-6)
-    with pytest.raises(ValueError, match=r"'fire' has no code; decompose it first"):
-        dense | coded
-    with pytest.raises(ValueError, match=r"'fire' has no code"):
-        coded & dense
-    with pytest.raises(ValueError, match=r"without: 'fire' has no code|'fire' has no code"):
-        dense.without(coded)
+def test_a_dense_side_is_decomposed_too_and_a_union_wants_codes(encoder, toy):
+    fire, water = text("fire", encoder), text("water", encoder)
+    coded = water.decomposed(toy)
+    for mixed, whole in ((fire - coded, fire.decomposed(toy) - coded), (coded | fire, coded | fire.decomposed(toy))):
+        assert torch.equal(mixed.code.amounts, whole.code.amounts) and str(mixed) == str(whole)
+    assert str(coded + (fire - water)) == "water + coded(fire - water)"
+    for t in (0.0, 0.4, 1.0):
+        assert torch.allclose(Concept.slerp(coded, fire, t).vector, Concept.slerp(water, fire, t).vector, atol=1e-5)
+    with pytest.raises(ValueError, match=r"fire \| water: 'fire' has no code; decompose it first"):
+        fire | water
+    with pytest.raises(ValueError, match=r"without: 'fire' has no code"):
+        fire.without(coded)
     with pytest.raises(DictionaryMismatch):
-        coded | dense.decomposed(ToyDictionary(encoder.space, toy.names, seed=1))
+        coded | fire.decomposed(ToyDictionary(encoder.space, toy.names, seed=1))
+
+
+names = st.sampled_from(["fire", "water", "ice", "sad clown"])
+
+
+def combinations(leaves):
+    fractions = st.sampled_from([0.0, 0.25, 0.5, 1.0])
+    return st.one_of(
+        st.builds(lambda a, b: ("+", a, b), leaves, leaves),
+        st.builds(lambda a, b: ("-", a, b), leaves, leaves),
+        st.builds(lambda a, b: ("|", a, b), leaves, leaves),
+        st.builds(lambda a, b: ("&", a, b), leaves, leaves),
+        st.builds(lambda a, b, t: ("lerp", a, b, t), leaves, leaves, fractions),
+        st.builds(lambda a, b: ("without", a, b), leaves, leaves),
+        st.builds(lambda a, b: ("erased", a, b), leaves, leaves),
+        st.builds(lambda a, b: ("scaled", a, b, 0.5), leaves, leaves),
+        st.builds(lambda a, t: ("again", a, t), leaves, fractions),
+        st.builds(lambda a: ("*", a, -2.0), leaves),
+    )
+
+
+@given(st.recursive(st.tuples(st.sampled_from(["coded", "dense"]), names), combinations, max_leaves=5))
+def test_whatever_is_done_to_codes_its_text_evaluates_back(encoder, toy, tree):
+    def made(node):
+        match node:
+            case ("coded", name):
+                return text(name, encoder).decomposed(toy)
+            case ("dense", name):
+                return text(name, encoder) - 0.5 * text("moon", encoder)
+            case ("+", a, b):
+                return made(a) + made(b)
+            case ("-", a, b):
+                return made(a) - made(b)
+            case ("lerp", a, b, t):
+                return Concept.lerp(made(a), made(b), t)
+            case ("*", a, w):
+                return w * made(a)
+            case ("again", a, t):
+                return made(a).decomposed(toy, residual=t)
+            case ("|", a, b):
+                return made(a).decomposed(toy) | made(b)
+            case ("&", a, b):
+                return made(a).decomposed(toy) & made(b)
+            case ("scaled", a, b, factor):
+                return made(a).decomposed(toy).scaled(made(b), factor)
+            case (edit, a, b):
+                return made(a).decomposed(toy).without(made(b), erase=edit == "erased")
+
+    concept = made(tree)
+    again = evaluate(str(concept), encoder, dictionary=toy if concept.code else None)
+    size = 1e-3 * (1 + float(concept.vector.norm()))
+    assert torch.allclose(again.vector, concept.vector, atol=size)
 
 
 def test_operands_of_union_and_meet(encoder, toy):
     a, b = (text(word, encoder).decomposed(toy) for word in ("fire", "ice"))
     weights = lambda concept: {o.written: o.weight for o in concept.operands}  # noqa: E731
     assert weights(2 * a | b) == {"fire": 2, "ice": 1} and weights(2 * a | a) == {"fire": 2}
-    assert weights(2 * a & a) == {"fire": 1} and weights(a & b) == {}
+    assert weights(2 * a & a) == {"fire": 2} and weights(a & b) == {"fire": 1, "ice": 1} and weights(a | -b) == {"fire": 1, "ice": -1}
 
 
 def test_features_are_switched_off_by_name_and_by_concept(encoder, toy):
@@ -394,7 +450,11 @@ def test_features_are_switched_off_by_name_and_by_concept(encoder, toy):
     assert not set(names) & {name for name, _ in less.code.features()}
     assert str(less) == f'without(fire, feature("{names[0]}") + feature("{names[1]}"))'
     assert a.without(names[0]).code.features()[0][0] == names[1]
-    assert not a.without(b).code.amounts[0][b.code.active].any()
+    mine, theirs = (x.code.amounts[0] / x.code.amounts[0].max() for x in (a, b))
+    off = (theirs > 0) & (theirs >= (1 - 1e-5) * mine)
+    assert torch.equal(a.without(b).code.amounts[0], a.code.amounts[0] * ~off) and (off & (mine > 0)).any()
+    assert not a.without(3 * a).code.amounts.any() and not (3 * a).without(names[0]).code.amounts[0, toy.names.index(names[0])]
+    assert torch.equal(a.without(b).without(b).vector, a.without(b).vector)
     places = [toy.names.index(name) for name in names]
     leak, erased = (a.without(names, erase=erase).code.leak(places).abs().max() for erase in (False, True))
     assert erased < 1e-5 < leak
@@ -402,8 +462,9 @@ def test_features_are_switched_off_by_name_and_by_concept(encoder, toy):
     assert doubled.code.features(1) == [(names[0], pytest.approx(2 * a.code.features(1)[0][1]))]
     with pytest.raises(ValueError, match="no feature named 'feature x'; did you mean feature"):
         a.without("feature x")
-    with pytest.raises(ValueError, match="no feature is named"):
-        a.without([])
+    for nothing in ([], 3, [3]):
+        with pytest.raises(ValueError, match=r"without: features are meant by .*, expected a concept, a name or a list of names"):
+            a.without(nothing)
     with pytest.raises(ValueError, match="factor is -1, expected a number of 0 or more"):
         a.scaled(b, -1)
 
@@ -414,6 +475,43 @@ def test_a_code_is_saved_and_read_back_with_its_dictionary(encoder, toy, tmp_pat
     loaded = Concept.load(tmp_path / "a.safetensors", encoder.space, toy)
     assert torch.equal(loaded.code.amounts, saved.code.amounts) and loaded.code.sources == saved.code.sources
     assert torch.equal(loaded.vector, saved.vector) and torch.allclose(loaded.code.vector, saved.vector, atol=1e-6)
-    assert Concept.load(tmp_path / "a.safetensors", encoder.space).code is None
-    other = ToyDictionary(encoder.space, toy.names, seed=1)
-    assert Concept.load(tmp_path / "a.safetensors", encoder.space, other).code is None
+    dense = Concept.load(tmp_path / "a.safetensors", encoder.space)
+    assert dense.code is None and torch.allclose(dense.vector, (text("fire", encoder) - 0.5 * text("ice", encoder)).vector, atol=1e-6)
+    with pytest.raises(DictionaryMismatch):
+        Concept.load(tmp_path / "a.safetensors", encoder.space, ToyDictionary(encoder.space, toy.names, seed=1))
+    with pytest.raises(ValueError, match="is a folder, expected a saved concept"):
+        Concept.load(tmp_path, encoder.space)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        lambda t: {"code.amounts": 3 * t["code.amounts"]},
+        lambda t: {"code.amounts": -t["code.amounts"]},
+        lambda t: {"code.amounts": t["code.amounts"] * torch.nan},
+        lambda t: {"code.amounts": t["code.amounts"][1:]},
+        lambda t: {"code.places": t["code.places"][:, :1]},
+        lambda t: {"code.places": t["code.places"] + 1000},
+        lambda t: {"code.residuals": t["code.residuals"][:, :5]},
+        lambda t: {"code.weights": t["code.weights"][:, :1]},
+    ],
+)
+def test_a_damaged_code_is_refused(encoder, toy, tmp_path, broken):
+    path = tmp_path / "a.safetensors"
+    (text("fire", encoder).decomposed(toy) - 0.5 * text("ice", encoder).decomposed(toy)).save(path)
+    with safe_open(path, "pt") as file:
+        tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()
+    save_file({name: x.contiguous() for name, x in (tensors | broken(tensors)).items()}, path, metadata)
+    with pytest.raises(ValueError, match="is a damaged concept file"):
+        Concept.load(path, encoder.space, toy)
+
+
+def test_concepts_made_under_inference_mode_can_be_learned_with(encoder, toy, tmp_path):
+    with torch.inference_mode():
+        made = text("fire", encoder).decomposed(toy) - text("ice", encoder)
+        made.save(tmp_path / "a.safetensors")
+        read = Concept.load(tmp_path / "a.safetensors", encoder.space, toy)
+    for concept in (made, read):
+        x = torch.ones(encoder.space.dimension, requires_grad=True)
+        (x @ concept.vector + x @ concept.code.leftovers + x @ concept.direction).backward()
+        assert x.grad.norm() > 0

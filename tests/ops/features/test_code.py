@@ -17,16 +17,18 @@ amount = st.integers(0, 1024).map(lambda n: n / 64) | st.just(0.0)
 fractions = st.floats(0, 1)
 
 
-def coded(present, sources):
-    """A code of what is there alone, with residuals of some of four sources."""
-    kept = {i: w for i, w in sources.items() if w}
-    weights = torch.tensor([list(kept.values()), [0.0] * len(kept)]) if kept else torch.zeros(2, 0)
-    residuals = RESIDUALS[list(kept)] if kept else None
-    return Code(TOY, torch.stack([torch.tensor(present), torch.zeros(M)]), tuple(f"source {i}" for i in kept), weights, residuals)
+def coded(present, sources, taken=(0.0,) * M, taken_sources={}):
+    """A code with residuals of some of four sources; what is taken away may be of features that are there: it is unsettled."""
+    kept = [i for i in range(4) if sources.get(i) or taken_sources.get(i)]
+    weights = torch.tensor([[side.get(i, 0.0) for i in kept] for side in (sources, taken_sources)]).reshape(2, len(kept))
+    return Code(TOY, torch.tensor([present, taken]), tuple(f"source {i}" for i in kept), weights, RESIDUALS[kept] if kept else None)
 
 
-codes = st.builds(coded, st.lists(amount, min_size=M, max_size=M), st.dictionaries(st.integers(0, 3), amount))
+rows, sources = st.lists(amount, min_size=M, max_size=M), st.dictionaries(st.integers(0, 3), amount)
+there = st.builds(coded, rows, sources)
+codes = there | st.builds(coded, rows, sources, rows, sources)
 NOTHING = coded([0.0] * M, {})
+settled = codes.map(lambda code: code.combined(NOTHING, algebra.summed))
 
 
 def whole(code):
@@ -69,7 +71,7 @@ def test_union_and_meet_are_a_distributive_lattice(a, b, c):
     assert same(union(a, NOTHING), a) and same(meet(a, NOTHING), NOTHING)
 
 
-@given(codes, codes, codes)
+@given(settled, settled, settled)
 def test_sums_are_a_commutative_group_with_leftovers(a, b, c):
     assert same(plus(a, b), plus(b, a))
     assert same(plus(plus(a, b), c), plus(a, plus(b, c)))
@@ -77,16 +79,25 @@ def test_sums_are_a_commutative_group_with_leftovers(a, b, c):
     assert same(minus(plus(a, b), b), a)
     assert same(plus(minus(a, b), b), a)
     assert same(minus(a, a), NOTHING)
+    assert not (whole(plus(a, b)).amin(0) > 0).any()
+
+
+@given(there, there)
+def test_a_sum_of_what_is_there_decodes_to_the_sum(a, b):
     assert torch.allclose(plus(a, b).vector, a.vector + b.vector, rtol=1e-4, atol=1e-3)
 
 
 @given(codes, codes, st.integers(-256, 256).map(lambda n: n / 64))
 def test_in_full_leftovers_make_it_linear(a, b, w):
     assert torch.allclose(plus(a, b.weighed(w)).linear, a.linear + w * b.linear, rtol=1e-3, atol=1e-2)
-    assert torch.allclose(a.vector - LEFTOVER * b.vector, plus(a, NOTHING).vector + b.weighed(-1).vector, rtol=1e-3, atol=1e-2)
 
 
-@given(codes, codes, codes)
+@given(there)
+def test_the_negative_of_a_code_is_a_quarter_of_its_opposite(a):
+    assert torch.allclose(a.weighed(-1).vector, -LEFTOVER * a.vector, rtol=1e-4, atol=1e-3)
+
+
+@given(there, there, there)
 def test_a_difference_is_truncated_and_never_adds(a, b, c):
     left = whole(minus(a, b))[0]
     assert torch.equal(left, (whole(a)[0] - whole(b)[0]).clamp_min(0))
@@ -103,8 +114,22 @@ def test_a_difference_is_truncated_and_never_adds(a, b, c):
 def test_mixtures_decode_linearly(a, b, t):
     mixed = a.combined(b, lambda x, y: algebra.mixed(x, y, 1 - t, t))
     assert torch.allclose(mixed.vector, (1 - t) * a.vector + t * b.vector, rtol=1e-3, atol=1e-3)
-    assert same(a.combined(b, lambda x, y: algebra.lerp(x, y, 0)), a) and same(a.combined(b, lambda x, y: algebra.lerp(x, y, 1)), b)
-    assert torch.allclose(whole(a.combined(a, lambda x, y: algebra.lerp(x, y, t))), whole(a), rtol=1e-6)
+    ends = [a.combined(b, lambda x, y, w=w: algebra.mixed(x, y, 1 - w, w)) for w in (0.0, 1.0)]
+    assert same(ends[0], a) and same(ends[1], b)
+    assert torch.allclose(whole(a.combined(a, lambda x, y: algebra.mixed(x, y, 1 - t, t))), whole(a), rtol=1e-6)
+
+
+@given(there, st.integers(1, 640).map(lambda n: n / 64))
+def test_shared_features_are_told_by_proportion(a, factor):
+    assert torch.equal(a.shared(a.weighed(factor)), a.amounts[0].nonzero()[:, 0])
+    strongest = a.active[:1]
+    for index in strongest.tolist():
+        assert a.shared(Code.single(index, TOY)).tolist() == [index]
+
+
+def test_a_trace_of_a_feature_does_not_make_it_shared():
+    dog, fur = coded([8.0, 2, 0, 1, 0, 0, 0, 0, 0, 0], {}), coded([1.0, 4, 3, 0, 0, 0, 0, 0, 0, 0], {})
+    assert dog.shared(fur).tolist() == [1, 2] and fur.shared(dog).tolist() == [0, 3]
 
 
 @given(codes, st.sets(st.integers(0, M - 1), min_size=1), st.floats(0, 4))
@@ -135,9 +160,9 @@ def test_erasing_leaves_nothing_along_the_features(a, chosen):
 @given(codes, st.sets(st.integers(0, M - 1), min_size=1, max_size=4))
 def test_an_edit_that_changes_the_code_changes_the_vector(a, chosen):
     chosen = torch.tensor(sorted(chosen))
-    moved = a.amounts[0, chosen] @ TOY.atoms[chosen]
+    moved = (a.amounts[0, chosen] - LEFTOVER * a.amounts[1, chosen]) @ TOY.atoms[chosen]
     assert torch.allclose(a.vector - a.scaled(chosen, 0.0).vector, moved, rtol=1e-4, atol=1e-3)
-    assert bool(a.amounts[0, chosen].any()) == bool(moved.norm() > 1e-3)
+    assert bool((a.amounts[0, chosen] != LEFTOVER * a.amounts[1, chosen]).any()) == bool(moved.norm() > 1e-4)
 
 
 @given(st.integers(0, 1000))
