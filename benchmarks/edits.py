@@ -10,7 +10,7 @@ each way is judged at weight 1, as people write it, and at the best weight of it
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -104,24 +104,35 @@ class Gallery:
         return Outcome(*(torch.tensor(rows) for rows in (fell, rose, stayed, named)))
 
 
-def interval(success: Tensor, z: float = 1.96) -> tuple[float, float, float]:
-    """The rate of a success [n], and the ends of its 95 % interval (Wilson 1927)."""
-    rate, count = success.float().mean().item(), len(success)
-    middle, spread = (rate + z * z / (2 * count)) / (1 + z * z / count), z / (1 + z * z / count)
-    half = spread * (rate * (1 - rate) / count + z * z / (4 * count * count)) ** 0.5
-    return rate, middle - half, middle + half
+def interval(success: Tensor, pictures: Tensor, draws: int = 2000) -> tuple[float, float, float]:
+    """The mean of a success or a difference of two [n], and the ends of its 95 % interval: a bootstrap over pictures, for the
+    edits of one picture succeed or fail together."""
+    rng = torch.Generator().manual_seed(0)
+    _, cluster = pictures.unique(return_inverse=True)
+    count = int(cluster.max()) + 1
+    sums = torch.zeros(count).index_add(0, cluster, success.float())
+    sizes = torch.zeros(count).index_add(0, cluster, torch.ones(len(success)))
+    drawn = torch.randint(count, (draws, count), generator=rng)
+    means = sums[drawn].sum(1) / sizes[drawn].sum(1)
+    low, high = means.quantile(torch.tensor([0.025, 0.975])).tolist()
+    return success.float().mean().item(), low, high
 
 
 @dataclass(frozen=True)
 class Way:
-    """Arithmetic on codes over a dictionary, with this much of the residuals, or dense; and what a subtracted word counts."""
+    """Arithmetic on codes over a dictionary, with this much of the residuals, or dense; what a subtracted word counts; and
+    whether codes are thrown away once the residuals are."""
 
     dictionary: Dictionary | None
     residual: float = 1.0
     subtracted: float = 1.0
+    forgotten: bool = False
 
     def taken(self, concept: Concept) -> Concept:
-        return concept.decomposed(self.dictionary, self.residual) if self.dictionary else concept
+        if not self.dictionary:
+            return concept
+        coded = concept.decomposed(self.dictionary, self.residual)
+        return replace(coded, code=None) if self.forgotten else coded
 
 
 def edited(gallery: Gallery, edits: list[Edit], source: str, way: Way) -> Callable[[float], list[Concept]]:
@@ -142,15 +153,16 @@ def edited(gallery: Gallery, edits: list[Edit], source: str, way: Way) -> Callab
     return lambda weight: [starts[p] + (weight * word(comes) - weight * way.subtracted * word(goes)) for p, goes, comes, _ in edits]
 
 
-def crossed(found: dict[float, Tensor]) -> Tensor:
-    """Success of every edit at the weight that does best on the other half of the edits, so that no edit chose its own."""
-    halves = [torch.arange(len(next(iter(found.values())))) % 2 == side for side in (0, 1)]
+def crossed(found: dict[float, Tensor], pictures: Tensor) -> Tensor:
+    """Success of every edit at the weight that does best on the other half of the pictures, so that no edit chose its own."""
+    halves = [pictures % 2 == side for side in (0, 1)]
     best = [max(found, key=lambda weight: found[weight][half].float().mean().item()) for half in halves]
     return torch.where(halves[0], found[best[1]], found[best[0]])
 
 
 def run(quick: bool) -> tuple[list[list[str]], dict[str, float | int]]:
-    """A table of every source, weight and way; figures over both sources, at weight 1 and at the best weight of each way."""
+    """A table of every source, weight and way; figures over both sources, at weight 1 and at the best weight of each way
+    (`_at_best`), with the ends of their intervals; and the paired difference of features and dense arithmetic."""
     gallery = Gallery(load())
     edits = gallery.edits()
     edits = edits[:: len(edits) // 100] if quick else edits
@@ -158,9 +170,17 @@ def run(quick: bool) -> tuple[list[list[str]], dict[str, float | int]]:
     ways = {"dense": Way(None), "feature": Way(features, residual=0.0)}
     if not quick:  # other features, and what is behind the difference
         words = Pursuit(gallery.encoder.space)
-        ways |= {"word": Way(words, residual=0.0), "feature_with_residual": Way(features), "dense_subtracting_half": Way(None, subtracted=0.5)}
+        ways |= {
+            "word": Way(words, residual=0.0),
+            "feature_with_residual": Way(features),
+            "dense_named_part": Way(features, residual=0.0, forgotten=True),
+            "dense_named_part_subtracting_half": Way(features, residual=0.0, subtracted=0.5, forgotten=True),
+            "dense_subtracting_half": Way(None, subtracted=0.5),
+        }
     rows = [["way", "source", "weight", "success", "95 %", "fell", "rose", "stayed", "named right"]]
+    pictures = torch.tensor([edit[0] for edit in edits])
     figures: dict[str, float | int] = {"n": 2 * len(edits)}
+    found: dict[str, Tensor] = {}
     for name, way in ways.items():
         written, best = [], []
         for source in ("image", "text"):
@@ -168,10 +188,14 @@ def run(quick: bool) -> tuple[list[list[str]], dict[str, float | int]]:
             outcomes = {weight: gallery.outcome(edits, made(weight)) for weight in (WEIGHTS[2::2] if quick else WEIGHTS)}
             for weight, outcome in outcomes.items():
                 parts = [f"{part.float().mean():.3f}" for part in (outcome.fell, outcome.rose, outcome.stayed, outcome.named)]
-                rate, low, high = interval(outcome.success)
+                rate, low, high = interval(outcome.success, pictures)
                 rows.append([name, source, f"{weight:g}", f"{rate:.3f}", f"{low:.3f}..{high:.3f}", *parts])
             written.append(outcomes[1.0].success)
-            best.append(crossed({weight: outcome.success for weight, outcome in outcomes.items()}))
-        for called, success in ((f"{name}_success", best), (f"{name}_success_at_1", written)):
-            figures |= dict(zip((called, f"{called}_low", f"{called}_high"), interval(torch.cat(success))))
+            best.append(crossed({weight: outcome.success for weight, outcome in outcomes.items()}, pictures))
+        found |= {f"{name}_success": torch.cat(written), f"{name}_success_at_best": torch.cat(best)}
+    for end in ("", "_at_best"):
+        more = found[f"feature_success{end}"].float() - found[f"dense_success{end}"].float()
+        found[f"feature_less_dense{end}"] = more
+    for called, success in found.items():
+        figures |= dict(zip((called, f"{called}_low", f"{called}_high"), interval(success, pictures.repeat(2))))
     return rows, figures

@@ -3,7 +3,7 @@
 `parents_recovered`: share of known parents that have an atom (cosine above .8) which fires when they are there (F1 above .8);
 `plain_parents_recovered`: the same of a BatchTopK without prefixes, on the same data. `children_found`, `dead`: of the prefix one,
 there. `fvu`, `l0`, `centred_cosine`: of the features that ship with the pack, at a mean L0 of 24, on phrases that they were not learned
-from, and with `image_` before it on pictures that nothing was. `names_agreed`: share of the features that have a name by both
+from, and with `image_` before it on pictures that nothing was; `_as_used`: with the thresholds that they ship with. `names_agreed`: share of the features that have a name by both
 routes; `names_passing`: share of those that pass detection where another feature's name does not, `names_passing_shuffled`: where
 it is another one's. `words_fvu`: of an autoencoder trained here on the vocabulary, on held-out words.
 `speed_vs_library`: how many times as long dictionary_learning's trainer takes, and `fvu_vs_library`: our FVU over its, after
@@ -97,6 +97,8 @@ def shipped(encoder: PocketEncoder, every: int) -> dict[str, float | None]:
         x = encoder.space.centre(pooled, modality)
         seen = fidelity(sae.autoencoder, x, calibrated_threshold(sae.autoencoder, x, ACTIVE))
         found |= {f"{prefix}fvu": seen.fvu, f"{prefix}l0": seen.l0, f"{prefix}centred_cosine": seen.centred_cosine}
+        used = fidelity(sae.autoencoder, x, sae.thresholds[modality])
+        found |= {f"{prefix}fvu_as_used": used.fvu, f"{prefix}l0_as_used": used.l0}
     agreed = {j: re.sub(r" \d+$", "", name) for j, name in enumerate(sae.names) if not name.startswith("unnamed ") and not name.endswith("?")}
     tried = list(agreed)[::every]
     detected = detection([agreed[j] for j in tried], tried, sae.autoencoder.pre_activation, encoder)

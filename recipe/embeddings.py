@@ -1,8 +1,8 @@
 """What the pocket's dictionary of features is learned from: embeddings of every modality, with captions.
 
-    python -m recipe.embeddings --data DIR --runs DIR
+    python -m recipe.embeddings --data DATA --runs RUNS
 
-writes DIR/run/sae/embeddings.safetensors: per modality [N, 768] in half precision, and the captions, one for each row.
+writes RUNS/sae/embeddings.safetensors: per modality [N, 768] in half precision, and the captions, one for each row.
 Everything is drawn from what the towers were trained on; the held-out style and concepts stay unseen.
 """
 

@@ -19,11 +19,18 @@ from .trained import TrainedSAE
 
 @dataclass(frozen=True)
 class Overlap:
-    """Mean Jaccard of the active features of `count` held-out pairs of a medium and its caption, and of strangers."""
+    """Mean Jaccard of the active features of `count` held-out pairs of a medium and its caption, and of strangers; and the mean
+    centred cosine of the pairs. A word that is to move a medium as far as one would move a word wants about 1 / cosine of
+    its weight (`strength`), which is what `Concept.shift` has its default for."""
 
     count: int
     paired: float
     strangers: float
+    cosine: float
+
+    @property
+    def strength(self) -> float:
+        return 1 / max(self.cosine, 0.01)
 
 
 @dataclass(frozen=True)
@@ -95,6 +102,7 @@ class Card:
         for modality, found in self.overlap.items():
             what = f"features that {modality} and caption share (Jaccard, {found.count} pairs)"
             facts.append(f"{what}: {found.paired:.3f}; strangers: {found.strangers:.3f}")
+            facts.append(f"centred cosine of {modality} and caption: {found.cosine:.3f}; a word moves it at about {found.strength:.1f} times its weight")
         if self.monosemanticity is not None:
             control = f"a feature that fires for everything: {self.monosemanticity_control:.3f}"
             facts.append(f"monosemanticity, in this space's own cosines: {self.monosemanticity:.3f}; {control}")
@@ -155,7 +163,8 @@ def _overlap(sae: TrainedSAE, modality: Modality, media: Tensor, captions: Tenso
     same = torch.stack([kind[:, None] == kind for kind in kinds]).any(0)
     if same.all():
         return None
-    return Overlap(len(media), *jaccard(sae.encode(media, modality) > 0, sae.encode(captions, "text") > 0, same))
+    cosine = float(torch.nn.functional.cosine_similarity(media.float(), captions.float(), dim=1).mean())
+    return Overlap(len(media), *jaccard(sae.encode(media, modality) > 0, sae.encode(captions, "text") > 0, same), cosine)
 
 
 def _ordered(found: Mapping[Modality, Any]) -> dict[Modality, Any]:

@@ -13,10 +13,11 @@ from torch import Tensor
 
 from ..atomic import write_text
 from ..encoders.protocol import Encoder
+from ..runtime import rng
 from ..space import MODALITIES, Modality, fingerprint
 from .card import Card, measure
 from .corpus import Corpus
-from .detection import detection
+from .detection import detection, rise
 from .naming import evidence, named
 from .sae import calibrated_threshold
 from .train import Progress, Recipe, split, train
@@ -82,8 +83,18 @@ def _named(sae: TrainedSAE, data: Mapping[Modality, Tensor], corpus: Corpus, enc
             "share_of_those_names_that_pass_detection": detected.share,
             "detection_auc": float(detected.auc.mean()),
             "detection_auc_with_shuffled_names": float(detected.shuffled.mean()),
+            "adding_the_feature_lifts_its_name_among_words_by": _lift(sae, agreed, [names[j].word for j in agreed]),
         }
     return sae, shares
+
+
+def _lift(sae: TrainedSAE, features: list[int], words: list[str], count: int = 200) -> float:
+    """The mean of `detection.rise` over features: how far adding one lifts its name among `count` other words, in shares."""
+    space = sae.space
+    at = {word: row for row, word in enumerate(space.vocabulary.words)}
+    drawn = space.word_directions[torch.randperm(len(at), generator=rng(0))]
+    own = space.word_directions[[at[word] for word in words]]
+    return float(rise(sae.atoms[features], own, drawn[:16], drawn[16 : 16 + count]).mean())
 
 
 def card_path(out: str | os.PathLike) -> Path:
