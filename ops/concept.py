@@ -313,7 +313,7 @@ class Concept:
 
         Raises OSError with one line when the file cannot be written.
         """
-        concept_file.write(self, path)
+        concept_file.write(path, self.vector, self.space, self.operands, self.expression, self.code)
 
     @classmethod
     def load(cls, path: str | os.PathLike, space: Space, dictionary: Dictionary | None = None) -> Concept:

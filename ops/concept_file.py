@@ -17,32 +17,30 @@ from .written import FORMS, Written
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from .concept import Concept
     from .features.dictionary import Dictionary
 
 FORMAT = "concept-algebra/concept/1"
 
 
-def write(concept: Concept, path: str | os.PathLike) -> None:
-    """As `Concept.save`."""
+def write(path: str | os.PathLike, vector: Tensor, space: Space, operands: Operands, expression: Written, code: Code | None) -> None:
+    """What `read` reads back; errors as `Concept.save`."""
     from safetensors.torch import save
 
     # without its dictionary a concept is dense, and leftovers then count in full
-    vector = concept.code.linear if concept.code else concept.vector
-    tensors = {"vector": vector.contiguous()}
+    tensors = {"vector": (code.linear if code else vector).contiguous()}
     leaves = []
-    for i, operand in enumerate(concept.operands):
+    for i, operand in enumerate(operands):
         tensors |= {f"operand.{i}.tokens": operand.tokens, f"operand.{i}.dense": operand.dense}
         leaves.append([operand.written, operand.modality, operand.weight, list(operand.grid)])
-    if concept.code:
-        tensors |= concept.code.tensors()
+    if code:
+        tensors |= code.tensors()
     metadata = {
         "format": FORMAT,
-        "space": concept.space.id,
-        "expression": json.dumps([concept.expression.text, concept.expression.form]),
+        "space": space.id,
+        "expression": json.dumps([expression.text, expression.form]),
         "operands": json.dumps(leaves),
-        "sources": json.dumps(concept.code.sources if concept.code else []),
-        "dictionary": concept.code.dictionary.id if concept.code else "",
+        "sources": json.dumps(code.sources if code else []),
+        "dictionary": code.dictionary.id if code else "",
     }
     write_bytes(path, save(tensors, metadata))
 
