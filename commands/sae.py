@@ -1,4 +1,4 @@
-"""`concept-algebra sae`: features learned from folders and lists of phrases, and what they are."""
+"""`concept-algebra sae`: features learned from folders and lists of phrases or taken over, and what they are."""
 
 from __future__ import annotations
 
@@ -37,13 +37,20 @@ def add(commands: argparse._SubParsersAction, modalities: tuple[str, ...], whole
     trained.add_argument("--cache", type=Path, metavar="DIR", help="where embeddings and a stopped training are kept (default: FILE's name, ending in .cache)")
     trained.add_argument("--device", metavar="NAME", help="what embeds: cuda, mps or cpu (default: the first of them that is there)")
     trained.set_defaults(run=train)
+    taken = kinds.add_parser("import", help="take over features that dictionary_learning or SAELens learned on an encoder's centred embeddings")
+    taken.add_argument("encoder", metavar="ENCODER", help="an encoder's file, or 'pocket'")
+    taken.add_argument("file", metavar="FILE", help="dictionary_learning's ae.pt or the folder with it, or SAELens' folder with cfg.json")
+    taken.add_argument("-o", "--out", type=Path, required=True, metavar="OUT", help="what is written, such as features.safetensors")
+    taken.add_argument("--k", type=whole(1), metavar="K", help="how many should be active for one word of the encoder's vocabulary, on average (default: the file's own threshold)")
+    taken.set_defaults(run=take)
     shown = kinds.add_parser("show", help="print the card of a file of features, and the features")
-    shown.add_argument("file", metavar="FILE", help="what 'concept-algebra sae train' wrote")
+    shown.add_argument("file", metavar="FILE", help="what 'concept-algebra sae train' or 'import' wrote")
     shown.set_defaults(run=show)
 
 
 def train(options: argparse.Namespace) -> None:
     """Embed, train, write the file and its card, and print the card. Raises ValueError, OSError and ArithmeticError."""
+    from ..ops.collection import MINIMUM
     from ..ops.encoders import load
     from ..ops.features.cache import embed
     from ..ops.features.corpus import Corpus, listing
@@ -52,14 +59,16 @@ def train(options: argparse.Namespace) -> None:
     from ..ops.runtime import keep_on, pick_device, tower_dtype
     from ..ops.space import MODALITIES
 
-    out = writable(options.out)
-    if out.suffix != ".safetensors":
-        raise ValueError(f"--out {out}: has to end in .safetensors")
+    out = _out(options.out)
     cache = options.cache or out.with_suffix(".cache")
     device = pick_device(options.device)
     encoder = load(options.encoder, dtype=tower_dtype(device))
     listed = listing(options.sources, encoder, options.modality)
-    plan = recipe(sum(map(len, listed.items.values())), encoder.space.dimension, steps=options.steps, seed=options.seed, width=options.width)
+    modalities = ("text",) if options.text_only else MODALITIES
+    count = sum(len(items) for modality, items in listed.items.items() if modality in modalities)
+    if not count:
+        raise ValueError(f"--text-only needs phrases or captions to learn from, and there are not {MINIMUM}: name a list of phrases, or lay captions beside the media (a cat.txt beside cat.jpg)")
+    plan = recipe(count, encoder.space.dimension, steps=options.steps, seed=options.seed, width=options.width)
     if options.k:
         plan = replace(plan, k=options.k)
     embedded = {}
@@ -69,10 +78,28 @@ def train(options: argparse.Namespace) -> None:
             embedded[modality] = embed(encoder, modality, items, cache, watch)
     corpus = Corpus.of(listed, embedded, encoder)
     with progress.steps() as watch:
-        _, card = learn(corpus, corpus.centre(encoder), plan, out, cache, watch, not options.once, ("text",) if options.text_only else MODALITIES)
+        _, card = learn(corpus, corpus.centre(encoder), plan, out, cache, watch, not options.once, modalities)
     print(card.markdown(out.stem))
     print(out)
     print(card_path(out))
+
+
+def take(options: argparse.Namespace) -> None:
+    """Import, write the file, and say what came of it. Raises ValueError and OSError."""
+    from ..ops.encoders import load
+    from ..ops.features.imported import imported
+    from ..ops.runtime import keep_on, pick_device, tower_dtype
+
+    out, device = _out(options.out), pick_device(None)
+    encoder = load(options.encoder, dtype=tower_dtype(device))
+    keep_on(device, encoder.towers, {"text"})  # for a vocabulary that is not embedded yet
+    sae = imported(options.file, encoder, options.k)
+    sae.save(out)
+    if "text" in sae.statistics:
+        print(f"{len(sae.names)} features, {int((sae.confidence > 0).sum())} named; {sae.statistics['text'].rate.sum():.1f} active for a word on average")
+    else:
+        print(f"{len(sae.names)} features, unnamed: '{sae.space.id}' has no vocabulary")
+    print(out)
 
 
 def show(options: argparse.Namespace) -> None:
@@ -88,6 +115,12 @@ def show(options: argparse.Namespace) -> None:
         sys.stdout.flush()
     except BrokenPipeError:  # `| head` has seen enough; what is still buffered has nowhere to go
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _out(path: Path) -> Path:
+    if path.suffix != ".safetensors":
+        raise ValueError(f"--out {path}: has to end in .safetensors")
+    return writable(path)
 
 
 def _lines(sae: TrainedSAE) -> Iterator[str]:

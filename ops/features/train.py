@@ -67,8 +67,10 @@ def recipe(count: int, dimension: int, k: int = 24, steps: int = 3000, seed: int
     """A recipe that suits `count` vectors of a dimension.
 
     Without a width there are 4 latents a dimension and at most one for every ten vectors, in sixteenths; prefixes end at 1,
-    3, 7 and 16 sixteenths. k is at most an eighth of the width.
+    3, 7 and 16 sixteenths. k is at most an eighth of the width. Raises ValueError for a width above the count.
     """
+    if width and width > count:
+        raise ValueError(f"width is {width}, expected at most {count}: there are no more items to learn from")
     width = width or max(64, min(4 * dimension, count // 10) // 16 * 16)
     groups = tuple(sorted({max(1, width * part // 16) for part in (1, 3, 7, 16)}))
     rate = 1e-3 if width <= 4096 else 5e-4

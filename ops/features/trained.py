@@ -146,10 +146,12 @@ class TrainedSAE:
     def read(cls, path: str | os.PathLike) -> TrainedSAE:
         """What `save` wrote, without an encoder: its space has the means and radii, and no vocabulary.
 
-        Raises ValueError for any other file, OSError for one that is not there.
+        Raises ValueError for any other file and a folder, OSError for one that is not there.
         """
         from safetensors import SafetensorError, safe_open
 
+        if os.path.isdir(path):
+            raise ValueError(f"{path} is a folder, expected a file that `concept-algebra sae train` wrote")
         try:
             with torch.inference_mode(False), safe_open(path, "pt") as file:
                 metadata = file.metadata() or {}
@@ -160,16 +162,17 @@ class TrainedSAE:
             raise ValueError(f"{path} is not a safetensors file: {error}") from error
         try:
             about = json.loads(metadata["about"])
-            weights = [tensors["encoder"], tensors["encoder_bias"], normalize(tensors["decoder"], dim=1), tensors["decoder_bias"]]
+            _check(about)
+            weights = [tensors["encoder"], tensors["encoder_bias"], normalize(tensors["decoder"], dim=-1), tensors["decoder_bias"]]
             seen = {}
             for modality, rows in about["examples"].items():
                 figures = (tensors[f"{name}.{modality}"] for name in ("rate", "activation", "maximum"))
                 seen[modality] = Statistics(*figures, tuple(map(tuple, rows)), about["counts"][modality])
             autoencoder, names = SparseAutoencoder(*weights, about["groups"]), tuple(about["names"])
             thresholds, metrics, towers = _named(tensors, "threshold"), about["metrics"], about["towers"]
-            space = _space(str(about["space"]), tensors, about["radii"])
+            space = _space(about["space"], tensors, about["radii"])
             return cls(autoencoder, space, thresholds, seen, names, tensors["confidence"], metrics, towers)
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
+        except (LookupError, TypeError, AttributeError, ValueError, RuntimeError, OverflowError) as error:
             raise ValueError(f"{path} is a damaged dictionary of features: {error!r}") from error
 
 
@@ -181,8 +184,22 @@ def _named(tensors: Mapping[str, Tensor], kind: str) -> dict[str, Tensor]:
     return {name.removeprefix(f"{kind}."): tensor for name, tensor in tensors.items() if name.startswith(f"{kind}.")}
 
 
+def _check(about: Mapping[str, Any]) -> None:
+    """Raise unless what nothing else looks at while a file is read is what `save` writes."""
+    for part in ("metrics", "towers", "radii"):
+        if not isinstance(about[part], dict):
+            raise ValueError(f"its {part} are {about[part]!r}, expected an object")
+    if about["towers"].keys() - set(MODALITIES) or not all(isinstance(tower, str) for tower in about["towers"].values()):
+        raise ValueError(f"its towers are {about['towers']}, expected fingerprints of any of {', '.join(MODALITIES)}")
+    captions = [caption for rows in about["examples"].values() for row in rows for caption in row]
+    if not all(isinstance(text, str) for text in (about["space"], *about["names"], *captions)):
+        raise ValueError("its space, names and examples are not all text")
+
+
 def _space(name: str, tensors: Mapping[str, Tensor], radii: Mapping[Modality, float]) -> Space:
     means = cast("Mapping[Modality, Tensor]", _named(tensors, "mean"))
+    if radii.keys() != means.keys():
+        raise ValueError(f"it has radii of {sorted(radii)} and means of {sorted(means)}, expected the same modalities")
     space = Space(name, len(tensors["decoder_bias"]), means, radii)
     if CALIBRATED in name and space.centred_with(means, radii).id != name:
         raise ValueError(f"its means and radii are not those of '{name}'")

@@ -224,7 +224,13 @@ def test_a_reader_that_goes_away_is_no_error(trained, monkeypatch, capsys):
         (["train", "pocket", "WORDS", "-o", "x.safetensors", "--modality", "image"], "holds text, and pictures were asked for"),
         (["train", "pocket", "few.txt", "-o", "x.safetensors"], "text data have shape .40, 768., expected 64 or more"),
         (["train", "pocket", "WORDS", "-o", "x.safetensors", "--cache", "few.txt"], "could not make the cache"),
+        (["train", "pocket", "WORDS", "-o", "x.safetensors", "--width", "401"], "width is 401, expected at most 400"),
+        (["import", "pocket", "few.txt", "-o", "x.bin"], "--out x.bin: has to end in .safetensors"),
+        (["import", "pocket", "few.txt", "-o", "x.safetensors"], "few.txt is not a state dict of weights alone"),
+        (["import", "pocket", ".", "-o", "x.safetensors"], "is a folder without ae.pt"),
+        (["import", "pocket", "none", "-o", "x.safetensors"], "none: there is no such file or folder"),
         (["show", "none.safetensors"], "none.safetensors"),
+        (["show", "."], "is a folder, expected a file"),
         (["show", "few.txt"], "few.txt is not a safetensors file"),
         ([], "required: WHAT"),
     ],
@@ -239,6 +245,47 @@ def test_bad_input_gets_a_line_and_writes_nothing(sources, tmp_path, monkeypatch
     told = capsys.readouterr()
     assert code == 2 and told.out == "" and re.search(said, told.err.splitlines()[-1])
     assert {path.name for path in tmp_path.iterdir()} <= {"few.txt", "x.cache"}
+
+
+def test_text_only_plans_by_what_it_learns_from(sources, tmp_path, asked):
+    out = tmp_path / "features.safetensors"
+    command = ["sae", "train", "pocket", *sources, "-o", str(out), "--steps", "2", "--device", "cpu", "--once"]
+    assert main([*command, "--text-only", "--width", str(PHRASES + PICTURES + 1)]) == 2
+    assert asked == {"text": 0, "image": 0} and not list(tmp_path.iterdir())
+    assert main([*command, "--text-only"]) == 0
+    plan = TrainedSAE.read(out).metrics["recipe"]
+    assert plan["batch"] == max(64, (PHRASES + PICTURES) // 8) < 66 == (PHRASES + 2 * PICTURES + 1) // 8
+
+
+def test_text_only_without_phrases_or_captions_is_refused_before_anything_is_embedded(sources, tmp_path, capsys, asked):
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    for picture in Path(sources[0]).glob("*.png"):
+        (bare / picture.name).write_bytes(picture.read_bytes())
+    assert main(["sae", "train", "pocket", str(bare), "-o", str(tmp_path / "x.safetensors"), *SMALL, "--text-only"]) == 2
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 1 and "--text-only needs phrases or captions" in told[0] and "a cat.txt beside cat.jpg" in told[0]
+    assert asked == {"text": 0, "image": 0} and [path.name for path in tmp_path.iterdir()] == ["bare"]
+
+
+def test_an_import_is_written_named_and_shown(tmp_path, monkeypatch, capsys):
+    loaded = pocket.load()
+    monkeypatch.setattr(encoders, "load", lambda *_, **more: loaded)  # so that its words are embedded once
+    rows = loaded.space.word_directions[:400:4]
+    state = {"W_enc": rows.T.contiguous(), "b_enc": torch.zeros(100), "W_dec": rows, "b_dec": torch.zeros(768)}
+    torch.save(state | {"threshold": torch.tensor(-1.0), "group_sizes": torch.tensor([100])}, tmp_path / "ae.pt")
+    out = tmp_path / "features.safetensors"
+    assert main(["sae", "import", "pocket", str(tmp_path), "-o", str(out)]) == 2
+    told = capsys.readouterr()
+    assert re.search("has dense codes: .* of 100 latents.* give k", told.err) and told.out == "" and not out.exists()
+    assert main(["sae", "import", "pocket", str(tmp_path), "-o", str(out), "--k", "3"]) == 0
+    encoder, sae = TrainedSAE.load(out, loaded)
+    named = int((sae.confidence > 0).sum())
+    assert capsys.readouterr().out == f"100 features, {named} named; 3.0 active for a word on average\n{out}\n" and named > 90
+    words = encoder.space.vocabulary.words[:400:4]
+    assert sum(word in name for word, name in zip(words, sae.names)) > 50
+    assert main(["sae", "show", str(out)]) == 0
+    assert sae.names[0] in capsys.readouterr().out
 
 
 def test_a_file_without_a_card_says_so(trained, tmp_path, capsys):

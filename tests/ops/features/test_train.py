@@ -167,6 +167,12 @@ def test_recipes_suit_the_data(count, dimension, width):
     assert len(recipe(count, dimension, width=9).groups) == len(set(recipe(count, dimension, width=9).groups))
 
 
+def test_a_width_above_what_there_is_to_learn_from_is_refused():
+    assert recipe(100, 16, width=100).width == 100
+    with pytest.raises(ValueError, match="width is 101, expected at most 100"):
+        recipe(100, 16, width=101)
+
+
 @pytest.mark.parametrize(
     "change, message",
     [

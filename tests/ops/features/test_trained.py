@@ -151,6 +151,8 @@ def test_files_that_are_no_dictionary_are_named(encoder, tmp_path):
         TrainedSAE.load(path, encoder)
     with pytest.raises(FileNotFoundError):
         TrainedSAE.load(tmp_path / "none", encoder)
+    with pytest.raises(ValueError, match="is a folder, expected a file"):
+        TrainedSAE.load(tmp_path, encoder)
     with pytest.raises(OSError, match="could not write"):
         dictionary(encoder).save(tmp_path / "none" / "x.safetensors")
 
@@ -183,7 +185,33 @@ def negative(tensors, about):
     tensors["threshold.text"] = -tensors["threshold.text"]
 
 
-@pytest.mark.parametrize("damage", [nothing, other_means, few_names, no_groups, odd_modality, poisoned, negative])
+def flat(tensors, about):
+    tensors["decoder"] = tensors["decoder"][0].clone()
+
+
+def one_number(tensors, about):
+    tensors["decoder"] = tensors["decoder"][0, 0].clone()
+
+
+def emptied(tensors, about):
+    tensors["rate.text"] = tensors["rate.text"][:0].clone()
+
+
+def odd(part, value):
+    def damage(tensors, about):
+        about[part] = value
+
+    return damage
+
+
+DAMAGES = [nothing, other_means, few_names, no_groups, odd_modality, poisoned, negative, flat, one_number, emptied] + [
+    odd("metrics", 3), odd("towers", 3), odd("towers", {"image": 3}), odd("towers", {"smell": "abc"}), odd("radii", {}), odd("radii", 3),
+    odd("radii", {"text": "1", "image": 1.0}), odd("names", list(range(WIDTH))), odd("examples", {"text": [[3]] * WIDTH}), odd("counts", 3),
+    odd("groups", [float("inf")]), odd("space", None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_file_is_named(made, encoder, tmp_path, damage):
     path = tmp_path / "broken.safetensors"
     made.save(path)
@@ -192,8 +220,20 @@ def test_a_damaged_file_is_named(made, encoder, tmp_path, damage):
         about = json.loads(file.metadata()["about"])
     damage(tensors, about)
     save_file(tensors, path, {"format": FORMAT, "about": json.dumps(about)})
-    with pytest.raises(ValueError, match="broken.safetensors is a damaged dictionary of features"):
-        TrainedSAE.load(path, encoder)
+    with pytest.raises(ValueError, match="broken.safetensors is a damaged dictionary of features: ") as raised:
+        TrainedSAE.read(path)
+    assert type(raised.value) is ValueError
+
+
+def test_radii_that_went_missing_are_noticed_in_a_space_that_was_never_calibrated(encoder, tmp_path):
+    path = tmp_path / "broken.safetensors"
+    dictionary(encoder).save(path)
+    tensors = load_file(path)
+    with safe_open(path, "pt") as file:
+        about = json.loads(file.metadata()["about"]) | {"radii": {}}
+    save_file(tensors, path, {"format": FORMAT, "about": json.dumps(about)})
+    with pytest.raises(ValueError, match="damaged dictionary of features: .*radii of .* and means of"):
+        TrainedSAE.read(path)
 
 
 @pytest.mark.parametrize(
