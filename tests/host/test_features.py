@@ -75,7 +75,7 @@ def test_as_many_are_shown_as_asked_for_and_all_are_kept(server):
 def test_what_has_no_name_can_be_left_out(server):
     graph = LOADED | decomposed("purple dog", unnamed=0.0) | {"edit": node("EditFeatures", edits="", concept=["coded", 0])}
     (shown,) = server.run(graph)["edit"]["features"]
-    assert shown["title"] == "coded(purple dog, 0)" and shown["summary"].startswith("2 features, which have cosine 1.00")
+    assert shown["title"] == "coded(purple dog, 0)" and shown["summary"].startswith("before: 2 features, which have cosine 1.00")
 
 
 def test_edits_are_those_of_the_core(server, pocket, dictionary):
