@@ -151,7 +151,7 @@ class TrainSAE(io.ComfyNode):
         cls, name: str, sources: str, phrases: str, width: int, active: int, steps: int, text_only: bool, measure_stability: bool,
         encoder: HostedEncoder,
     ) -> io.NodeOutput:  # fmt: skip
-        from ..ops.features.learn import SECOND, learn
+        from ..ops.features.learn import AFTER, SECOND, learn
         from ..ops.features.train import recipe
 
         out = Path(host.sae_folder()) / f"{name.strip().removesuffix('.safetensors')}.safetensors"
@@ -162,10 +162,15 @@ class TrainSAE(io.ComfyNode):
         centred = corpus.centre(encoder.encoder)
         count = sum(map(len, corpus.embeddings.values()))
         plan = recipe(count, centred.space.dimension, k=active, steps=steps, width=width or None)
-        progress = host.Progress(cls.hidden.unique_id, steps * (1 + measure_stability))
+        trainings = steps * (1 + measure_stability)
+        progress = host.Progress(cls.hidden.unique_id, trainings + len(AFTER))
 
         def watch(stage, now) -> None:
             host.stop_if_asked()
+            if now is None:
+                progress.show(trainings + AFTER.index(stage) + 1)
+                host.note(stage)
+                return
             progress.show(steps * (stage == SECOND) + now.index + 1)
             if now.held_out:
                 told = (f"{m}: {f.l0:.0f} features, FVU {f.fvu:.2f}" for m, f in now.held_out.items())
