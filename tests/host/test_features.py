@@ -144,14 +144,20 @@ def test_a_saved_concept_comes_back_with_its_features(server):
         (node("EditFeatures", edits="- dog\n- purpel", concept=["coded", 0]), "line 2, '- purpel'"),
         (node("EditFeatures", edits="- purpel", concept=["coded", 0]), "did you mean purple"),
         (node("EditFeatures", edits="- dog", concept=["coded text", 0]), "decompose it first (SAE Decompose)"),
-        (node("Union", mode="union", a=["coded", 0], b=["coded text", 0]), "decompose it first"),
+        (node("Union", mode="union", a=["coded text", 0], b=["coded text", 0]), "decompose it first"),
         (training("x", sources="nowhere")["train"], "there is no folder 'nowhere' in ComfyUI's input folder"),
         (training("x", phrases="")["train"], "nothing to learn from"),
         (training("x", phrases="fire\nwater")["train"], "at least 32 are needed"),
-        (training("x", phrases="\n".join(PHRASES.splitlines()[:40]))["train"], "expected 64 or more"),
+        (training("x", phrases="\n".join(PHRASES.splitlines()[:40]))["train"], "expected 64 or more to learn from: give 24 more"),
+        (training("x", phrases="", sources="unsaid", text_only=True)["train"], "there are no phrases to learn from"),
+        (training("x", phrases="fire\nwater", sources="unsaid")["train"], "give 30 more, or leave them out"),
     ],
 )  # fmt: skip
 def test_bad_input_is_answered_on_the_node(server, last, said):
+    pictures = server.folder / "input" / "unsaid"
+    pictures.mkdir(exist_ok=True)
+    for index in range(70):
+        Image.new("RGB", (8, 8), (index, 0, 0)).save(pictures / f"{index}.png")
     graph = LOADED | decomposed("purple dog") | {"last": last}
     graph["seen"] = node(".PreviewAny", source=["last", 0])
     assert said in server.fail(graph)
@@ -163,6 +169,12 @@ def test_bad_input_is_answered_on_the_node(server, last, said):
         (node("EditFeatures", edits="- dog\ndog", concept=["coded", 0]), "line 2, 'dog': expected '- fur'"),
         (node("LoadSAE", sae="none.safetensors", encoder=["encoder", 0]), "there is no SAE 'none.safetensors': put the file into"),
         (training("a/b")["train"], "'a/b' cannot be a file's name"),
+        (training("Con.safetensors")["train"], "'Con' cannot be a file's name"),
+        (training("dot.")["train"], "'dot.' cannot be a file's name"),
+        (training("\x00")["train"], "cannot be a file's name"),
+        (training("ü" * 101)["train"], "it has 202 bytes, expected 200 at most"),
+        (training("x", width=15)["train"], "width is 15, expected 0, which chooses one, or 16 to 65536"),
+        (training("x", width=70000)["train"], "width is 70000"),
     ],
 )
 def test_some_is_answered_before_anything_runs(server, last, said):
@@ -224,9 +236,8 @@ def test_a_concept_of_another_sae_is_answered_with_what_to_connect(server, train
     graph["last"] = node("Load", concept=f"other/{path.name}", encoder=["encoder", 0], sae=["sae", 0])
     graph["seen"] = node(".PreviewAny", source=["last", 1])
     said = server.fail(graph)
-    # the trained encoder has means of its own only where the pocket has none, so the spaces are the same
     assert said.startswith(f"'other/{path.name}' was taken apart with the SAE '{dictionary.id}', and 'sae-")
-    assert said.endswith("connect that one, or none, which loads the concept without its features")
+    assert said.strip().endswith("connect that one, or none, which loads the concept without its features")
     del graph["last"]["inputs"]["sae"]
     assert server.run(graph)["seen"]["text"] == ["dog"]
 
