@@ -28,7 +28,7 @@ def items(title: str, total: int) -> Iterator[Watch]:
 
 @contextmanager
 def steps() -> Iterator[Steps]:
-    """A bar for each training, with what is measured on the way."""
+    """A bar for each training, with what is measured on the way, and a line with a clock for each stage after it."""
     from tqdm import tqdm
 
     bars: dict[str, tqdm] = {}
@@ -37,10 +37,13 @@ def steps() -> Iterator[Steps]:
         if stage not in bars:
             for bar in bars.values():
                 bar.close()
-            # one that is taken up again does not start at nothing
-            bars[stage] = tqdm(total=progress.total, desc=stage, unit="step", initial=progress.index)
+            if progress is None:
+                bars[stage] = tqdm(desc=stage, bar_format="{desc}: {elapsed}")
+            else:
+                # one that is taken up again does not start at nothing
+                bars[stage] = tqdm(total=progress.total, desc=stage, unit="step", initial=progress.index)
         bars[stage].update()
-        if progress.held_out:
+        if progress and progress.held_out:
             told = (f"{m}: L0 {f.l0:.0f}, FVU {f.fvu:.3f}, cosine {f.centred_cosine:.3f}" for m, f in progress.held_out.items())
             bars[stage].set_postfix_str("; ".join([f"dead {100 * progress.dead:.0f} %", *told]))
 

@@ -132,8 +132,8 @@ class ConceptUnion(io.ComfyNode):
                     default="union",
                     tooltip="union: of every feature as much as the one that has more of it. meet: as much as both have, what they have in common.",
                 ),
-                ConceptSocket.Input("a", tooltip="The first concept, from SAE Decompose."),
-                ConceptSocket.Input("b", tooltip="The second concept, decomposed with the same SAE."),
+                ConceptSocket.Input("a", tooltip="The first concept. It or the second has to have features, from SAE Decompose."),
+                ConceptSocket.Input("b", tooltip="The second concept. The one without features is taken apart with the SAE of the other."),
             ],
             outputs=[RESULT],
         )

@@ -107,7 +107,8 @@ class EditFeatures(io.ComfyNode):
         # names are no part of a dictionary's id
         mark = hashlib.sha256("\n".join(names).encode()).hexdigest()[:8]
         where = host.handed_out(f"{concept.code.dictionary.id}-{mark}", names)
-        found = {**shown(concept, LISTED), "report": report, "names": where}
+        # the list is of what came in: what the lines do is told by the report
+        found = {**shown(concept, LISTED), "summary": f"before: {summary(concept)}", "report": report, "names": where}
         return io.NodeOutput(made, "\n".join(report), ui={"text": ("\n".join([str(made), *report]),), "features": (found,)})
 
 

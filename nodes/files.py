@@ -7,6 +7,7 @@ import os
 from comfy_api.latest import io, ui
 
 from ..ops.concept import Concept
+from ..ops.features.code import DictionaryMismatch
 from ..ops.features.dictionary import Dictionary
 from . import host
 from .sockets import FILES, ConceptSocket, EncoderSocket, HostedEncoder, SAESocket
@@ -76,5 +77,9 @@ class LoadConcept(io.ComfyNode):
     def execute(cls, concept: str, encoder: HostedEncoder, sae: Dictionary | None = None) -> io.NodeOutput:
         if concept == NOTHING:
             raise ValueError("there is no concept file yet: save one with Save Concept, or put one into models/concepts, then press R")
-        loaded = Concept.load(host.concept_path(concept), encoder.encoder.space, sae)
+        try:
+            loaded = Concept.load(host.concept_path(concept), encoder.encoder.space, sae)
+        except DictionaryMismatch as error:
+            known = f"'{concept}' was taken apart with the SAE '{error.left}', and '{error.right}' is connected"
+            raise ValueError(f"{known}: connect that one, or none, which loads the concept without its features") from error
         return io.NodeOutput(loaded, str(loaded))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,19 @@ from comfy_api.latest import io, ui
 from ..ops import features
 from ..ops.collection import VOCABULARY
 from ..ops.features.corpus import Corpus, listing
-from ..ops.space import MODALITIES, SpaceMismatch
+from ..ops.space import MODALITIES, Modality, SpaceMismatch
 from ..ops.written import lines_of
 from . import host
 from .load import mark
 from .sockets import FEATURES, EncoderSocket, HostedEncoder, SAESocket
 
 WORDS = "vocabulary (no training)"
-UNFIT = re.compile(r'[\\/:*?"<>|\x00-\x1f]|^\.|^$')
+UNFIT = re.compile(r'[\\/:*?"<>|\x00-\x1f\ud800-\udfff]|^\.|[. ]$|^$|^(con|prn|aux|nul|com\d|lpt\d)\s*(\.|$)', re.IGNORECASE)
 """What a file's name does not have on one of the systems that ComfyUI runs on."""
+LONGEST = 200
+"""Bytes of a file's name; what is written beside it adds to it, and 255 are the end."""
+NARROWEST, WIDEST = 16, 65536
+"""Features that can be asked for: the groups of prefixes end at sixteenths."""
 FOLDED = {"advanced": True}
 """Of an input that newer pages fold away; older ones have no argument for it."""
 
@@ -105,7 +110,7 @@ class TrainSAE(io.ComfyNode):
                     "for the encoder's own words. Thousands of items make good features.",
                 ),
                 io.String.Input("phrases", default="", multiline=True, tooltip="Phrases to learn from in addition, one a line. May be empty."),
-                io.Int.Input("width", default=0, min=0, max=65536, extra_dict=FOLDED, tooltip="How many features. 0: four a dimension of the space, one for ten items at most."),
+                io.Int.Input("width", default=0, min=0, max=WIDEST, extra_dict=FOLDED, tooltip="How many features, 16 or more. 0: four a dimension of the space, one for ten items at most."),
                 io.Int.Input("active", default=24, min=1, max=1024, extra_dict=FOLDED, tooltip="How many features one item has on average; an eighth of the width at most."),
                 io.Int.Input("steps", default=3000, min=1, max=1000000, extra_dict=FOLDED, tooltip="Training steps. Fewer are quicker and fit less well."),
                 io.Boolean.Input(
@@ -132,8 +137,11 @@ class TrainSAE(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, name: str | None = None) -> bool | str:
-        return True if name is None or not UNFIT.search(name.strip()) else f"'{name}' cannot be a file's name"
+    def validate_inputs(cls, name: str | None = None, width: int | None = None) -> bool | str:
+        # a linked value is not known yet; the page's own bounds are not looked at for an input that is named here
+        if width and not NARROWEST <= width <= WIDEST:
+            return f"width is {width}, expected 0, which chooses one, or {NARROWEST} to {WIDEST}"
+        return True if name is None else unfit(stem(name)) or True
 
     @classmethod
     def fingerprint_inputs(cls, sources: str | None = None, **others: Any) -> str:
@@ -151,27 +159,35 @@ class TrainSAE(io.ComfyNode):
         cls, name: str, sources: str, phrases: str, width: int, active: int, steps: int, text_only: bool, measure_stability: bool,
         encoder: HostedEncoder,
     ) -> io.NodeOutput:  # fmt: skip
-        from ..ops.features.learn import SECOND, learn
+        from ..ops.features.learn import AFTER, SECOND, learn
         from ..ops.features.train import recipe
 
-        out = Path(host.sae_folder()) / f"{name.strip().removesuffix('.safetensors')}.safetensors"
+        if problem := unfit(stem(name)):  # one that came over a link
+            raise ValueError(problem)
+        learned = ("text",) if text_only else MODALITIES
+        out = Path(host.sae_folder()) / f"{stem(name)}.safetensors"
         if out.exists():
             raise ValueError(f"{out} is there already: load it with Load SAE, or give another name")
         cache = out.with_suffix(host.CACHE)
-        corpus, skipped = embedded(sources, phrases, cache, encoder, cls.hidden.unique_id)
+        corpus, skipped = embedded(sources, phrases, learned, cache, encoder, cls.hidden.unique_id)
         centred = corpus.centre(encoder.encoder)
         count = sum(map(len, corpus.embeddings.values()))
         plan = recipe(count, centred.space.dimension, k=active, steps=steps, width=width or None)
-        progress = host.Progress(cls.hidden.unique_id, steps * (1 + measure_stability))
+        trainings = steps * (1 + measure_stability)
+        progress = host.Progress(cls.hidden.unique_id, trainings + len(AFTER))
 
         def watch(stage, now) -> None:
             host.stop_if_asked()
+            if now is None:
+                progress.show(trainings + AFTER.index(stage) + 1)
+                host.note(stage)
+                return
             progress.show(steps * (stage == SECOND) + now.index + 1)
             if now.held_out:
                 told = (f"{m}: {f.l0:.0f} features, FVU {f.fvu:.2f}" for m, f in now.held_out.items())
                 host.note("; ".join([f"{stage}, step {now.index + 1}", f"dead {100 * now.dead:.0f} %", *told]))
 
-        sae, card = learn(corpus, centred, plan, out, cache, watch, measure_stability, ("text",) if text_only else MODALITIES)
+        sae, card = learn(corpus, centred, plan, out, cache, watch, measure_stability, learned)
         text = card.markdown(out.stem)
         left_out = [f"{len(skipped)} items were skipped, the first: {skipped[0]}"] if skipped else []
         # the page runs lines together
@@ -179,8 +195,25 @@ class TrainSAE(io.ComfyNode):
         return io.NodeOutput(sae, replace(encoder, encoder=centred), text, ui=ui.PreviewText(text))
 
 
-def embedded(sources: str, phrases: str, cache: Path, hosted: HostedEncoder, node: str) -> tuple[Corpus, list[str]]:
-    """The corpus of the node's two texts, and why items were left out. ValueError for a source that is not there, and as `listing`."""
+def stem(name: str) -> str:
+    """A file's name as a person has given it, with or without the ending."""
+    return name.strip().removesuffix(".safetensors")
+
+
+def unfit(name: str) -> str:
+    """Why no file can have this name on one of the systems that ComfyUI runs on; "" when one can."""
+    if UNFIT.search(name):
+        return f"'{name}' cannot be a file's name: expected letters, digits, spaces and hyphens, no folder, and nothing that Windows keeps for itself"
+    if len(name.encode()) > LONGEST:
+        return f"'{name[:20]}...' cannot be a file's name: it has {len(name.encode())} bytes, expected {LONGEST} at most"
+    return ""
+
+
+def embedded(
+    sources: str, phrases: str, learned: Collection[Modality], cache: Path, hosted: HostedEncoder, node: str
+) -> tuple[Corpus, list[str]]:
+    """The corpus of the node's two texts, and why items were left out. ValueError for a source that is not there, and as `listing`
+    and `Listing.require`, before anything is embedded."""
     from ..ops.atomic import write_text
     from ..ops.features.cache import embed
 
@@ -192,7 +225,8 @@ def embedded(sources: str, phrases: str, cache: Path, hosted: HostedEncoder, nod
         found.append(str(written))
     if not found:
         raise ValueError("there is nothing to learn from: name a folder, write vocabulary, or give phrases")
-    listed = listing(found, hosted.encoder)
+    listed = listing(found, hosted.encoder, advice="leave them out")
+    listed.require(learned)
     progress = host.Progress(node, sum(map(len, listed.items.values())))
     done, rows, skipped = 0, {}, []
     for modality, items in listed.items.items():

@@ -3,7 +3,7 @@ the linear world, and it works on unit directions.
 
 A code here is a pair of nonnegative rows [2, m]: how much of each feature is there, and how much is taken away beyond
 that (its leftovers). A code is settled when no feature is in both rows; `union` and `mixed` keep the two apart, so that a feature
-can be there and resisted at once, until a sum settles it."""
+can be there and resisted at once, until a sum that brings more of it settles it."""
 
 from __future__ import annotations
 
@@ -50,13 +50,14 @@ def negated(a: Tensor) -> Tensor:
 
 
 def summed(a: Tensor, b: Tensor) -> Tensor:
-    """a + b of two codes, settled: what is taken away is set against what is there, and the rest stays in its row.
+    """a + b of two codes, settled where both have a feature: what is taken away is set against what is there, and the rest stays
+    in its row. A feature that only one side has stays as it is, settled or not.
 
-    summed(a, negated(b)) is therefore the truncated difference relu(a - b) in its first row, and in its second the leftovers
-    that make (a - b) + b = a.
+    Of settled codes, summed(a, negated(b)) is therefore the truncated difference relu(a - b) in its first row, and in its second
+    the leftovers that make (a - b) + b = a. Of others the sum is commutative, but not associative.
     """
     total = a + b
-    return total - total.amin(0)
+    return torch.where((a > 0).any(0) & (b > 0).any(0), total - total.amin(0), total)
 
 
 def weighed(a: Tensor, weight: float) -> Tensor:

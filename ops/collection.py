@@ -23,7 +23,7 @@ MINIMUM = 32
 """Media or phrases below which nothing is measured."""
 PHRASES = 256
 """Phrases embedded at once. Media go one by one: their sizes differ."""
-ALONE = "; name one modality to measure it alone"
+ALONE = "name one modality to measure it alone"
 CALLED: dict[Modality, str] = {"text": "phrases", "image": "pictures", "audio": "sounds", "video": "clips"}
 
 Watch = Callable[[int, int, list[str]], None]
@@ -46,12 +46,15 @@ class Sample:
         enough(len(self.items), self.modality, self.source)
 
 
-def collect(sources: Iterable[str | os.PathLike], encoder: Encoder, modality: Modality | None = None) -> list[Sample]:
+def collect(
+    sources: Iterable[str | os.PathLike], encoder: Encoder, modality: Modality | None = None, advice: str = ALONE
+) -> list[Sample]:
     """What the sources hold, a sample for each modality, in a fixed order: sources as given, a folder's files by path.
 
     sources: folders (searched to their depths for files with the endings in `SUFFIXES`; hidden ones are left out), single
         files, text files (.txt, one phrase a line; lines that start with # are left out), and `VOCABULARY`.
     modality: take files as this. In folders, audio then also takes clips (their sound tracks) and video .gif files.
+    advice: what a person can do about one modality among several that cannot be measured.
 
     Raises ValueError for a source that is not there or cannot be told, for a modality that the encoder lacks, and for
     fewer than `MINIMUM` of one.
@@ -74,9 +77,9 @@ def collect(sources: Iterable[str | os.PathLike], encoder: Encoder, modality: Mo
     for kind in kinds:
         if kind not in encoder.modalities:
             readable = ", ".join(name for name in MODALITIES if name in encoder.modalities)
-            raise ValueError(f"this encoder reads {readable}, not {kind}" + (ALONE if len(kinds) > 1 else ""))
+            raise ValueError(f"this encoder reads {readable}, not {kind}" + (f"; {advice}" if len(kinds) > 1 else ""))
         if len(kinds) > 1:
-            enough(len(found[kind]), kind, ", ".join(origins[kind]), advice=ALONE)
+            enough(len(found[kind]), kind, ", ".join(origins[kind]), advice=advice)
     return [Sample(kind, tuple(found[kind]), ", ".join(origins[kind])) for kind in kinds]
 
 
@@ -198,4 +201,5 @@ def enough(count: int, modality: Modality, source: str, skipped: int = 0, advice
     if count < MINIMUM:
         left_out = f" ({skipped} could not be read)" if skipped else ""
         needed = f"at least {MINIMUM} are needed, and {ROUGH} or more make a good estimate"
-        raise ValueError(f"{count} {CALLED[modality]} in {source}{left_out}: {needed}{advice}")
+        told = f"; give {MINIMUM - count} more, or {advice}" if advice else ""
+        raise ValueError(f"{count} {CALLED[modality]} in {source}{left_out}: {needed}{told}")

@@ -55,7 +55,7 @@ def main() -> None:
     plan = recipe(len(found.captions["text"]), encoder.space.dimension, steps=args.steps, width=WIDTH)
 
     def watch(which, progress) -> None:
-        if progress.held_out:
+        if progress and progress.held_out:
             told = ", ".join(f"{m} FVU {f.fvu:.3f} cosine {f.centred_cosine:.3f}" for m, f in progress.held_out.items())
             print(f"{which}: {progress.index + 1} of {progress.total}, dead {progress.dead:.3f}, {told}", flush=True)
 

@@ -22,10 +22,11 @@ Pair = Callable[[Tensor, Tensor], Tensor]
 
 
 class DictionaryMismatch(ValueError):
-    """Codes over two different dictionaries were brought together."""
+    """Codes over two different dictionaries were brought together. left, right: their ids."""
 
     def __init__(self, left: str, right: str):
         super().__init__(f"codes of different dictionaries do not mix: '{left}' and '{right}'; decompose both with one dictionary")
+        self.left, self.right = left, right
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,9 +11,11 @@ import torch
 from torch import Tensor
 
 from ..calibration import AnyEncoder, Calibration, calibrated, measured
-from ..collection import MINIMUM, Sample, collect, enough
+from ..collection import ALONE, CALLED, MINIMUM, Sample, collect, enough
 from ..encoders.protocol import Encoder
 from ..space import MODALITIES, Modality
+from .train import FEWEST
+
 
 @dataclass(frozen=True)
 class Listing:
@@ -31,14 +33,30 @@ class Listing:
     beside: Mapping[Modality, tuple[bool, ...]]
     sources: Mapping[Modality, str]
 
+    def require(self, modalities: Collection[Modality] = MODALITIES) -> None:
+        """Raise ValueError when there is nothing to train on in these modalities, or under `FEWEST` of one: what `train` would
+        only say after the embedding."""
+        if not any(modality in self.items for modality in modalities):
+            wanted = ", ".join(CALLED[modality] for modality in MODALITIES if modality in modalities)
+            captions = f", or captions beside the files, {MINIMUM} or more" if "text" in modalities else ""
+            raise ValueError(f"there are no {wanted} to learn from, expected {FEWEST} or more{captions}")
+        for modality, items in self.items.items():
+            if modality in modalities and len(items) < FEWEST:
+                raise ValueError(
+                    f"{len(items)} {CALLED[modality]} in {self.sources[modality]}, expected {FEWEST} or more to learn from: "
+                    f"give {FEWEST - len(items)} more, or leave them out"
+                )
 
-def listing(sources: Iterable[str | os.PathLike], encoder: Encoder, modality: Modality | None = None) -> Listing:
+
+def listing(
+    sources: Iterable[str | os.PathLike], encoder: Encoder, modality: Modality | None = None, advice: str = ALONE
+) -> Listing:
     """What the sources hold (see `collect` for the arguments and what is raised), with the captions beside the media.
 
     Fewer than `MINIMUM` phrases, captions counted, have no mean to be centred by: captions are then only captions, and
     belong to no phrase. Raises ValueError for a caption that is not UTF-8.
     """
-    samples = {sample.modality: sample for sample in collect(sources, encoder, modality)}
+    samples = {sample.modality: sample for sample in collect(sources, encoder, modality, advice)}
     beside = {m: [_caption_beside(path) for path in sample.items] for m, sample in samples.items() if m != "text"}
     phrases = dict.fromkeys(samples["text"].items if "text" in samples else ())
     origins = [samples["text"].source] if "text" in samples else []

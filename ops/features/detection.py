@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..encoders.protocol import Encoder
+from ..encoders.protocol import Embedding, Encoder
 from ..encoders.vocabulary import embedded
 from ..runtime import rng
 
@@ -57,13 +57,17 @@ class Detection:
 
 
 @torch.no_grad()
-def detection(words: Sequence[str], features: Sequence[int], respond: Callable[[Tensor], Tensor], encoder: Encoder, seed: int = 0) -> Detection:
+def detection(
+    words: Sequence[str], features: Sequence[int], respond: Callable[[Tensor], Tensor], encoder: Encoder, seed: int = 0,
+    watch: Callable[[], None] = lambda: None,
+) -> Detection:  # fmt: skip
     """Try the words as names of features, two or more, each word by `TEMPLATES` and by vocabulary phrases that contain it.
 
     features: which column of a response each word names.
     respond: centred text vectors [N, D] -> responses [N, m], signed and dense where there is a choice: before the gate of an
         autoencoder, for a gate hides how near a miss was.
     seed: of the strangers and of the shuffle, which leaves no name in its place.
+    watch: is called before every batch of texts that is embedded and every `FEATURES` tried; it may raise to stop.
     ValueError for fewer than two names, as many features, or no vocabulary.
     """
     space, vocabulary = encoder.space, encoder.space.vocabulary
@@ -76,10 +80,16 @@ def detection(words: Sequence[str], features: Sequence[int], respond: Callable[[
     other = torch.empty_like(order).scatter(0, order, order.roll(1))
     strangers = vocabulary.embeddings[torch.randperm(len(vocabulary), generator=draw)[:STRANGERS]]
     quiet = respond(space.centre(strangers, "text"))[:, columns].T
-    made = embedded([template.format(word) for word in words for template in TEMPLATES], encoder.text).unflatten(0, (len(words), -1))
+
+    def text(batch: list[str]) -> Embedding:
+        watch()
+        return encoder.text(batch)
+
+    made = embedded([template.format(word) for word in words for template in TEMPLATES], text).unflatten(0, (len(words), -1))
     with_phrases = [torch.cat([texts, vocabulary.embeddings[phrases]]) for texts, phrases in zip(made, _phrases(words, vocabulary.words))]
     own, shuffled = torch.empty(len(words)), torch.empty(len(words))
     for start in range(0, len(words), FEATURES):
+        watch()
         part = range(start, min(start + FEATURES, len(words)))
         responses = respond(space.centre(torch.cat([with_phrases[i] for i in part]), "text"))
         for i, response in zip(part, responses.split([len(with_phrases[i]) for i in part])):

@@ -46,7 +46,7 @@ class Edit:
 def edits(text: str) -> list[Edit]:
     """What the lines say, in order; empty lines and lines that start with # are skipped. EditError for any other line."""
     found = []
-    for number, line in enumerate(map(str.strip, text.splitlines()), 1):
+    for number, line in enumerate(map(str.strip, text.split("\n")), 1):
         if line and not line.startswith("#"):
             found.append(_edit(number, line))
     return found
@@ -76,15 +76,16 @@ def edited(concept: Concept, wanted: Sequence[Edit]) -> Concept:
 
 
 def told(wanted: Iterable[Edit], before: Concept, after: Concept) -> list[str]:
-    """A line for each feature that was edited: how much there was and is, and of one that was switched off how much still
-    points along it (`Code.leak`), which other features and the residual carry."""
+    """A line for each feature that was edited: how much there was and is, how much was and is taken away beyond that, and of one
+    that was switched off how much still points along it (`Code.leak`), which other features and the residual carry."""
     code, now = _code(before), _code(after)
     off = {edit.name for edit in wanted if edit.kind in ("off", "erased")}
     lines = []
     for name in dict.fromkeys(edit.name for edit in wanted):
         index = code.dictionary.names.index(name)
-        had, has = float(code.amounts[0, index]), float(now.amounts[0, index])
-        line = f"{name}: {had:.2f} to {has:.2f}" if had or has else f"{name}: was not there"
+        rows = zip(("", "taken away "), code.amounts[:, index].tolist(), now.amounts[:, index].tolist())
+        changes = [f"{row}{had:.2f} to {has:.2f}" for row, had, has in rows if had or has]
+        line = f"{name}: {', '.join(changes) or 'was not there'}"
         if name in off:
             line += f"; still along it {_figure(now.leak([index]))} of {_figure(code.leak([index]))}"
         lines.append(line)

@@ -24,8 +24,13 @@ from .train import Progress, Recipe, split, train
 from .trained import TrainedSAE
 
 FIRST, SECOND = "training", "once more, with another seed"
-Watch = Callable[[str, Progress], None]
-"""What `learn` tells after every step: which of the two trainings it is, and how it goes. It may raise to stop."""
+AFTER = OBSERVING, NAMING, DETECTING, MEASURING, WRITING = (
+    "observing what fires the features", "naming the features", "trying the names", "measuring", "writing the file",
+)  # fmt: skip
+"""What comes once training is done, in this order; without a vocabulary nothing is named and tried."""
+Watch = Callable[[str, Progress | None], None]
+"""What `learn` tells of where it is: after every step which of the two trainings it is, and how it goes; before each stage of
+`AFTER`, and of the longer ones now and then, the stage with None. It may raise to stop."""
 
 
 def learn(
@@ -50,6 +55,7 @@ def learn(
         checkpoints = [_checkpoint(cache, seeded, learned) for seeded in (recipe, _reseeded(recipe))]
         trained = train(learned, recipe, checkpoints[0], lambda progress: watch(FIRST, progress))
         again = train(learned, _reseeded(recipe), checkpoints[1], lambda progress: watch(SECOND, progress)) if twice else None
+        watch(OBSERVING, None)
         towers = {modality: encoder.fingerprints[modality] for modality in data if modality in encoder.fingerprints}
         held_out = {modality: split(len(x), recipe.seed)[1] for modality, x in data.items()}
         unseen = {modality: data[modality][rows] for modality, rows in held_out.items()}
@@ -58,27 +64,37 @@ def learn(
         sae = TrainedSAE.observed(trained.autoencoder, thresholds, encoder.space, data, corpus.captions, towers=towers)
         found: dict[str, float] = {}
         if encoder.space.vocabulary is not None:
-            sae, found = _named(sae, data, corpus, encoder)
+            sae, found = _named(sae, data, corpus, encoder, watch)
+        watch(MEASURING, None)
         card = measure(sae, unseen, _pairs(corpus, data, held_out), again.autoencoder.decoder if again else None, found)
     sae = replace(sae, metrics={"card": card.to_dict(), "recipe": asdict(recipe), "sources": dict(corpus.sources)})
-    sae.save(out)
+    watch(WRITING, None)
+    # the dictionary last: where it is, all of it is
     write_text(card_path(out), card.markdown(Path(out).stem))
+    sae.save(out)
     for checkpoint in checkpoints:
         checkpoint.unlink(missing_ok=True)
     return sae, card
 
 
-def _named(sae: TrainedSAE, data: Mapping[Modality, Tensor], corpus: Corpus, encoder: Encoder) -> tuple[TrainedSAE, dict[str, float]]:
+def _named(
+    sae: TrainedSAE, data: Mapping[Modality, Tensor], corpus: Corpus, encoder: Encoder, watch: Watch
+) -> tuple[TrainedSAE, dict[str, float]]:
     """The dictionary with names, and what the card says of them."""
+    watch(NAMING, None)
     fired = evidence(sae, data, corpus.captions)
+    watch(NAMING, None)
     names = named(sae, fired)
+    watch(NAMING, None)
     sae = replace(sae, names=tuple(name.name for name in names), confidence=torch.tensor([name.confidence for name in names]))
     agreed = [j for j, name in enumerate(names) if name.agreed]
     shares = {"named_by_both_routes": len(agreed) / len(names), "named_by_one_route": sum(name.routes == 1 for name in names) / len(names)}
     by_chance = sum(name.agreed for name in named(sae, fired.shuffled(0)))
+    watch(DETECTING, None)
     shares["named_by_both_routes_with_shuffled_evidence"] = by_chance / len(names)
     if len(agreed) > 1:  # with one there is no other name to compare with
-        detected = detection([names[j].word for j in agreed], agreed, sae.autoencoder.pre_activation, encoder)
+        detected = detection([names[j].word for j in agreed], agreed, sae.autoencoder.pre_activation, encoder, watch=lambda: watch(DETECTING, None))
+        watch(DETECTING, None)
         shares |= {
             "share_of_those_names_that_pass_detection": detected.share,
             "detection_auc": float(detected.auc.mean()),

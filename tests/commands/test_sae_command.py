@@ -15,6 +15,7 @@ from concept_algebra.commands import progress
 from concept_algebra.ops import encoders
 from concept_algebra.ops.encoders import pocket
 from concept_algebra.ops.features.card import Card
+from concept_algebra.ops.features.learn import AFTER
 from concept_algebra.ops.features.trained import TrainedSAE
 from concept_algebra.ops.media import write_png
 
@@ -79,7 +80,7 @@ def stopping(monkeypatch, at, stage):
 
             def stop(name, told):
                 watch(name, told)
-                if told.index == at and name.startswith(stage):
+                if told and told.index == at and name.startswith(stage):
                     raise KeyboardInterrupt
 
             yield stop
@@ -94,6 +95,7 @@ def test_a_file_a_card_and_the_cache_are_written(sources, tmp_path, capsys, trai
     card = out.with_suffix(".md").read_text("utf-8")
     assert told.out == f"{card}\n{out}\n{out.with_suffix('.md')}\n" and card.startswith("# features\n")
     assert "concept-algebra: skipped: " in told.err and "broken.png is not a picture" in told.err
+    assert all(stage in told.err for stage in AFTER), "what comes after training is told too"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["features.cache", "features.md", "features.safetensors"]
     assert not list(out.with_suffix(".cache").glob("*.checkpoint.safetensors"))
     assert out.read_bytes() == trained.read_bytes()
@@ -137,7 +139,7 @@ def test_an_interrupted_training_goes_on_and_ends_the_same(sources, tmp_path, mo
     @contextmanager
     def listening():
         with steps() as watch:
-            yield lambda name, told: (seen.append((name.split(",")[0], told.index)), watch(name, told))
+            yield lambda name, told: (seen.append((name.split(",")[0], told and told.index)), watch(name, told))
 
     monkeypatch.setattr(progress, "steps", listening)
     assert main(command) == 0

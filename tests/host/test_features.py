@@ -75,7 +75,7 @@ def test_as_many_are_shown_as_asked_for_and_all_are_kept(server):
 def test_what_has_no_name_can_be_left_out(server):
     graph = LOADED | decomposed("purple dog", unnamed=0.0) | {"edit": node("EditFeatures", edits="", concept=["coded", 0])}
     (shown,) = server.run(graph)["edit"]["features"]
-    assert shown["title"] == "coded(purple dog, 0)" and shown["summary"].startswith("2 features, which have cosine 1.00")
+    assert shown["title"] == "coded(purple dog, 0)" and shown["summary"].startswith("before: 2 features, which have cosine 1.00")
 
 
 def test_edits_are_those_of_the_core(server, pocket, dictionary):
@@ -144,14 +144,20 @@ def test_a_saved_concept_comes_back_with_its_features(server):
         (node("EditFeatures", edits="- dog\n- purpel", concept=["coded", 0]), "line 2, '- purpel'"),
         (node("EditFeatures", edits="- purpel", concept=["coded", 0]), "did you mean purple"),
         (node("EditFeatures", edits="- dog", concept=["coded text", 0]), "decompose it first (SAE Decompose)"),
-        (node("Union", mode="union", a=["coded", 0], b=["coded text", 0]), "decompose it first"),
+        (node("Union", mode="union", a=["coded text", 0], b=["coded text", 0]), "decompose it first"),
         (training("x", sources="nowhere")["train"], "there is no folder 'nowhere' in ComfyUI's input folder"),
         (training("x", phrases="")["train"], "nothing to learn from"),
         (training("x", phrases="fire\nwater")["train"], "at least 32 are needed"),
-        (training("x", phrases="\n".join(PHRASES.splitlines()[:40]))["train"], "expected 64 or more"),
+        (training("x", phrases="\n".join(PHRASES.splitlines()[:40]))["train"], "expected 64 or more to learn from: give 24 more"),
+        (training("x", phrases="", sources="unsaid", text_only=True)["train"], "there are no phrases to learn from"),
+        (training("x", phrases="fire\nwater", sources="unsaid")["train"], "give 30 more, or leave them out"),
     ],
 )  # fmt: skip
 def test_bad_input_is_answered_on_the_node(server, last, said):
+    pictures = server.folder / "input" / "unsaid"
+    pictures.mkdir(exist_ok=True)
+    for index in range(70):
+        Image.new("RGB", (8, 8), (index, 0, 0)).save(pictures / f"{index}.png")
     graph = LOADED | decomposed("purple dog") | {"last": last}
     graph["seen"] = node(".PreviewAny", source=["last", 0])
     assert said in server.fail(graph)
@@ -163,6 +169,12 @@ def test_bad_input_is_answered_on_the_node(server, last, said):
         (node("EditFeatures", edits="- dog\ndog", concept=["coded", 0]), "line 2, 'dog': expected '- fur'"),
         (node("LoadSAE", sae="none.safetensors", encoder=["encoder", 0]), "there is no SAE 'none.safetensors': put the file into"),
         (training("a/b")["train"], "'a/b' cannot be a file's name"),
+        (training("Con.safetensors")["train"], "'Con' cannot be a file's name"),
+        (training("dot.")["train"], "'dot.' cannot be a file's name"),
+        (training("\x00")["train"], "cannot be a file's name"),
+        (training("ü" * 101)["train"], "it has 202 bytes, expected 200 at most"),
+        (training("x", width=15)["train"], "width is 15, expected 0, which chooses one, or 16 to 65536"),
+        (training("x", width=70000)["train"], "width is 70000"),
     ],
 )
 def test_some_is_answered_before_anything_runs(server, last, said):
@@ -217,6 +229,19 @@ def test_features_of_two_dictionaries_do_not_mix(server, trained):
     assert "codes of different dictionaries do not mix" in server.fail(graph)
 
 
+def test_a_concept_of_another_sae_is_answered_with_what_to_connect(server, trained, dictionary):
+    server.run(LOADED | decomposed("dog") | {"save": node("Save", filename_prefix="other/dog", concept=["coded", 0])})
+    (path,) = (server.folder / "output/concepts/other").glob("dog_*.safetensors")
+    graph = {"encoder": LOADED["encoder"], "sae": node("LoadSAE", sae=trained[0].name, encoder=["encoder", 0])}
+    graph["last"] = node("Load", concept=f"other/{path.name}", encoder=["encoder", 0], sae=["sae", 0])
+    graph["seen"] = node(".PreviewAny", source=["last", 1])
+    said = server.fail(graph)
+    assert said.startswith(f"'other/{path.name}' was taken apart with the SAE '{dictionary.id}', and 'sae-")
+    assert said.strip().endswith("connect that one, or none, which loads the concept without its features")
+    del graph["last"]["inputs"]["sae"]
+    assert server.run(graph)["seen"]["text"] == ["dog"]
+
+
 def test_features_of_another_encoder_are_refused(server, trained):
     from safetensors import safe_open
     from safetensors.torch import save_file
@@ -235,7 +260,7 @@ def test_cancel_keeps_no_file_and_the_next_run_goes_on(server):
     out = server.folder / "models" / "concept_saes" / "long.safetensors"
     with Listener(server.port) as heard:
         queued = server.queue(training("long", steps=20_000))
-        while not any(p["node"] == "train" and p["max"] == 20_000 for p in heard.of("progress")):
+        while not any(p["node"] == "train" and p["max"] > 20_000 for p in heard.of("progress")):
             assert not heard.of("execution_error")
             time.sleep(0.05)
         server.post("/interrupt", {})

@@ -103,7 +103,7 @@ def without(encoder, **changes):
         (["empty"], None, "empty holds no pictures, sounds or clips"),
         (["empty"], "video", "empty holds no clips"),
         (["few"], None, "3 pictures in few: at least 32 are needed, and 300 or more make a good estimate$"),
-        (["few", "words.txt"], None, "3 pictures in few: .*; name one modality to measure it alone"),
+        (["few", "words.txt"], None, "3 pictures in few: .*; give 29 more, or name one modality to measure it alone"),
         (["latin.txt"], None, "latin.txt is not a text file in UTF-8"),
     ],
 )

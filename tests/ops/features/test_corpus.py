@@ -11,9 +11,9 @@ from torch.nn.functional import normalize
 
 from concept_algebra.ops.calibration import measured
 from concept_algebra.ops.features.cache import SHARD, embed
-from concept_algebra.ops.features.corpus import Corpus, listing
+from concept_algebra.ops.features.corpus import Corpus, Listing, listing
 from concept_algebra.ops.media import read_image, write_png, write_wav
-from concept_algebra.ops.space import Space
+from concept_algebra.ops.space import MODALITIES, Space
 
 COUNT = 40
 
@@ -223,3 +223,34 @@ def test_too_few_that_can_be_read_and_captions_in_another_encoding_are_errors(en
     paths[0].with_suffix(".txt").write_bytes(b"caf\xe9")
     with pytest.raises(ValueError, match="red_fox-0.txt is not a text file in UTF-8"):
         listing([pictures], encoder)
+
+
+def listed(**counts):
+    items = {modality: tuple(names(count)) for modality, count in counts.items()}
+    return Listing(items, items, {}, {modality: "here" for modality in counts})
+
+
+@pytest.mark.parametrize(
+    "counts, learned, said",
+    [
+        ({"image": 200}, {"text"}, "there are no phrases to learn from, expected 64 or more, or captions beside the files, 32 or more"),
+        ({"text": 200}, {"image", "video"}, "there are no pictures, clips to learn from, expected 64 or more"),
+        ({"text": 200, "image": 63}, MODALITIES, "63 pictures in here, expected 64 or more to learn from: give 1 more, or leave them out"),
+        ({"text": 40, "image": 200}, {"text"}, "40 phrases in here, expected 64 or more to learn from: give 24 more, or leave them out"),
+    ],
+)
+def test_what_cannot_be_trained_on_is_told_by_the_list(counts, learned, said):
+    with pytest.raises(ValueError, match=f"^{said}$"):
+        listed(**counts).require(learned)
+
+
+def test_what_can_be_trained_on_is_let_through():
+    listed(text=64, image=64).require()
+    listed(text=64, image=32).require({"text"})  # pictures are then only looked at
+
+
+def test_advice_is_the_callers(encoder, pictures, tmp_path):
+    words = tmp_path / "words.txt"
+    words.write_text("fire\nwater")
+    with pytest.raises(ValueError, match="2 phrases in words.txt: at least 32 .*; give 30 more, or leave them out$"):
+        listing([pictures, words], encoder, advice="leave them out")

@@ -89,6 +89,41 @@ def test_no_edits_change_nothing():
     assert edited(before, edits("# only a remark\n")) is before
 
 
+amounts = st.lists(st.just(0.0) | st.floats(0.01, 4), min_size=len(NAMES), max_size=len(NAMES))
+lines = st.tuples(st.sampled_from(["-", "--", "0 *", "2.5 *", "+ 0", "+ 0.5", "+ 3"]), st.sampled_from(NAMES)).map(" ".join)
+
+
+@given(amounts, amounts, st.lists(lines, max_size=5))
+def test_what_no_line_names_is_left_alone(present, taken, text):
+    code = concept().code
+    unsettled = Code(DICTIONARY, torch.tensor([present, taken]), code.sources, torch.tensor([[1.0], [0.5]]), code.residuals)
+    before, wanted = Concept(unsettled.vector, DICTIONARY.space, (), Written("it"), unsettled), edits("\n".join(text))
+    after = edited(before, wanted).code
+    others = [i for i, name in enumerate(NAMES) if name not in {edit.name for edit in wanted}]
+    assert torch.equal(after.amounts[:, others], unsettled.amounts[:, others])
+    assert torch.equal(after._weights_of(unsettled.sources), unsettled.weights)
+
+
+def test_only_a_line_feed_ends_a_line_as_in_the_browser():
+    assert [edit.name for edit in edits("- fur\r\n- dog\x0b\n- fire\u2028engine")] == ["fur", "dog", "fire\u2028engine"]
+
+
+def test_the_report_tells_of_what_was_taken_away_too():
+    code = concept().code
+    rows = torch.tensor([[0.5, 0, 0, 0, 0.25, 0], [1.0, 1.0, 1.0, 1.0, 0, 0]])
+    resisted = Code(DICTIONARY, rows, code.sources, code.weights, code.residuals)
+    before = Concept(resisted.vector, DICTIONARY.space, (), Written("it"), resisted)
+    wanted = edits("2 * fur\n- dog\n+ 0.5 purple\n-- fire engine\n+ 1 7 up")
+    told_of = [line.split("; still")[0] for line in told(wanted, before, edited(before, wanted))]
+    assert told_of == [
+        "fur: 0.50 to 1.00, taken away 1.00 to 2.00",
+        "dog: taken away 1.00 to 0.00",
+        "purple: taken away 1.00 to 0.50",
+        "fire engine: taken away 1.00 to 0.00",
+        "7 up: 0.25 to 1.25",
+    ]
+
+
 @given(st.permutations(["- fur", "2 * dog", "3 * dog", "+ 0.5 purple", "-- 7 up", "-- fire engine", "+ 1 fur"]))
 def test_the_order_of_the_lines_does_not_matter(lines):
     before = concept()

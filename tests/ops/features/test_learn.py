@@ -9,7 +9,7 @@ from torch.nn.functional import normalize
 
 from concept_algebra.ops.features.card import measure
 from concept_algebra.ops.features.corpus import Corpus
-from concept_algebra.ops.features.learn import FIRST, SECOND, card_path, learn
+from concept_algebra.ops.features.learn import AFTER, DETECTING, FIRST, MEASURING, NAMING, OBSERVING, SECOND, WRITING, card_path, learn
 from concept_algebra.ops.features.naming import evidence, named
 from concept_algebra.ops.features.train import recipe, split, train
 from concept_algebra.ops.features.trained import TrainedSAE
@@ -36,11 +36,20 @@ class Stopped(Exception):
 
 
 def stopping(stage, index):
+    """Raises at the step of this index of a training, or when it hears of a stage for the index-th time."""
+    heard = []
+
     def watch(name, progress):
-        if (name, progress.index) == (stage, index):
+        heard.append(name)
+        if name == stage and index == (progress.index if progress else heard.count(name) - 1):
             raise Stopped
 
     return watch
+
+
+def noting(seen):
+    """Notes which steps there were."""
+    return lambda name, progress: seen.append((name, progress.index)) if progress else None
 
 
 @pytest.fixture(scope="module")
@@ -94,8 +103,33 @@ def test_a_stopped_run_ends_as_one_in_one_go(encoder, whole, tmp_path, stage):
         learn(corpus(encoder), encoder, PLAN, out, tmp_path / "cache", stopping(stage, 17))
     assert not out.exists()
     seen = []
-    learn(corpus(encoder), encoder, PLAN, out, tmp_path / "cache", lambda name, progress: seen.append((name, progress.index)))
+    learn(corpus(encoder), encoder, PLAN, out, tmp_path / "cache", noting(seen))
     assert seen[0] == (stage, 18) and out.read_bytes() == whole[0].read_bytes()
+
+
+@pytest.mark.parametrize("stage, index", [(OBSERVING, 0), (NAMING, 0), (NAMING, 2), (DETECTING, 0), (DETECTING, 1), (MEASURING, 0), (WRITING, 0)])
+def test_a_run_stopped_after_training_leaves_no_file_and_ends_the_same(encoder, whole, tmp_path, stage, index):
+    out, seen = tmp_path / "x.safetensors", []
+    with pytest.raises(Stopped):
+        learn(corpus(encoder), encoder, PLAN, out, tmp_path / "cache", stopping(stage, index))
+    assert [path.name for path in tmp_path.iterdir()] == ["cache"]
+    learn(corpus(encoder), encoder, PLAN, out, tmp_path / "cache", noting(seen))
+    assert not seen and out.read_bytes() == whole[0].read_bytes()
+    assert card_path(out).read_text("utf-8") == card_path(whole[0]).read_text("utf-8")
+
+
+def test_the_stages_are_told_in_order(encoder, tmp_path):
+    heard = []
+    learn(corpus(encoder), encoder, PLAN, tmp_path / "x.safetensors", tmp_path / "cache", lambda name, _: heard.append(name), twice=False)
+    assert tuple(dict.fromkeys(heard)) == (FIRST, *AFTER)
+
+
+def test_the_card_is_written_before_the_dictionary(encoder, tmp_path):
+    out = tmp_path / "x.safetensors"
+    card_path(out).mkdir()
+    with pytest.raises(OSError, match="could not write"):
+        learn(corpus(encoder), encoder, PLAN, out, tmp_path / "cache", twice=False)
+    assert not out.exists()
 
 
 def test_another_corpus_or_recipe_starts_anew(encoder, tmp_path):
@@ -103,15 +137,15 @@ def test_another_corpus_or_recipe_starts_anew(encoder, tmp_path):
         learn(corpus(encoder), encoder, PLAN, tmp_path / "x.safetensors", tmp_path / "cache", stopping(FIRST, 17))
     for given, plan in ((corpus(encoder, seed=1), PLAN), (corpus(encoder), replace(PLAN, k=3))):
         seen = []
-        learn(given, encoder, plan, tmp_path / "x.safetensors", tmp_path / "cache", lambda _, progress: seen.append(progress.index), twice=False)
-        assert seen == list(range(30))
+        learn(given, encoder, plan, tmp_path / "x.safetensors", tmp_path / "cache", noting(seen), twice=False)
+        assert seen == [(FIRST, index) for index in range(30)]
 
 
 def test_a_file_that_cannot_be_written_costs_no_training(encoder, tmp_path):
     with pytest.raises(OSError, match="could not write"):
         learn(corpus(encoder), encoder, PLAN, tmp_path / "none" / "x.safetensors", tmp_path / "cache", twice=False)
     seen = []
-    learn(corpus(encoder), encoder, PLAN, tmp_path / "x.safetensors", tmp_path / "cache", lambda *told: seen.append(told), twice=False)
+    learn(corpus(encoder), encoder, PLAN, tmp_path / "x.safetensors", tmp_path / "cache", noting(seen), twice=False)
     assert not seen
 
 
