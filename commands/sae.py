@@ -50,7 +50,6 @@ def add(commands: argparse._SubParsersAction, modalities: tuple[str, ...], whole
 
 def train(options: argparse.Namespace) -> None:
     """Embed, train, write the file and its card, and print the card. Raises ValueError, OSError and ArithmeticError."""
-    from ..ops.collection import MINIMUM
     from ..ops.encoders import load
     from ..ops.features.cache import embed
     from ..ops.features.corpus import Corpus, listing
@@ -65,9 +64,8 @@ def train(options: argparse.Namespace) -> None:
     encoder = load(options.encoder, dtype=tower_dtype(device))
     listed = listing(options.sources, encoder, options.modality)
     modalities = ("text",) if options.text_only else MODALITIES
+    listed.require(modalities)
     count = sum(len(items) for modality, items in listed.items.items() if modality in modalities)
-    if not count:
-        raise ValueError(f"--text-only needs phrases or captions to learn from, and there are not {MINIMUM}: name a list of phrases, or lay captions beside the media (a cat.txt beside cat.jpg)")
     plan = recipe(count, encoder.space.dimension, steps=options.steps, seed=options.seed, width=options.width)
     if options.k:
         plan = replace(plan, k=options.k)

@@ -38,7 +38,7 @@ class Listing:
         only say after the embedding."""
         if not any(modality in self.items for modality in modalities):
             wanted = ", ".join(CALLED[modality] for modality in MODALITIES if modality in modalities)
-            captions = f", or captions beside the files, {MINIMUM} or more" if "text" in modalities else ""
+            captions = ", or captions beside the files (a cat.txt beside cat.jpg)" if "text" in modalities else ""
             raise ValueError(f"there are no {wanted} to learn from, expected {FEWEST} or more{captions}")
         for modality, items in self.items.items():
             if modality in modalities and len(items) < FEWEST:

@@ -266,7 +266,7 @@ def test_text_only_without_phrases_or_captions_is_refused_before_anything_is_emb
         (bare / picture.name).write_bytes(picture.read_bytes())
     assert main(["sae", "train", "pocket", str(bare), "-o", str(tmp_path / "x.safetensors"), *SMALL, "--text-only"]) == 2
     told = capsys.readouterr().err.splitlines()
-    assert len(told) == 1 and "--text-only needs phrases or captions" in told[0] and "a cat.txt beside cat.jpg" in told[0]
+    assert len(told) == 1 and "no phrases to learn from" in told[0] and "a cat.txt beside cat.jpg" in told[0]
     assert asked == {"text": 0, "image": 0} and [path.name for path in tmp_path.iterdir()] == ["bare"]
 
 
