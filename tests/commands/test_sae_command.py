@@ -224,7 +224,7 @@ def test_a_reader_that_goes_away_is_no_error(trained, monkeypatch, capsys):
         (["train", "pocket", "WORDS", "-o", "x.safetensors", "--width", "32", "--k", "32"], "k is 32, expected 1..31"),
         (["train", "pocket", "WORDS", "-o", "x.safetensors", "--steps", "0"], "from 1 up was expected"),
         (["train", "pocket", "WORDS", "-o", "x.safetensors", "--modality", "image"], "holds text, and pictures were asked for"),
-        (["train", "pocket", "few.txt", "-o", "x.safetensors"], "text data have shape .40, 768., expected 64 or more"),
+        (["train", "pocket", "few.txt", "-o", "x.safetensors"], "40 phrases in few.txt, expected 64 or more to learn from: give 24 more"),
         (["train", "pocket", "WORDS", "-o", "x.safetensors", "--cache", "few.txt"], "could not make the cache"),
         (["train", "pocket", "WORDS", "-o", "x.safetensors", "--width", "401"], "width is 401, expected at most 400"),
         (["import", "pocket", "few.txt", "-o", "x.bin"], "--out x.bin: has to end in .safetensors"),

@@ -233,7 +233,7 @@ def listed(**counts):
 @pytest.mark.parametrize(
     "counts, learned, said",
     [
-        ({"image": 200}, {"text"}, "there are no phrases to learn from, expected 64 or more, or captions beside the files, 32 or more"),
+        ({"image": 200}, {"text"}, "there are no phrases to learn from, expected 64 or more, or captions beside the files (a cat.txt beside cat.jpg)"),
         ({"text": 200}, {"image", "video"}, "there are no pictures, clips to learn from, expected 64 or more"),
         ({"text": 200, "image": 63}, MODALITIES, "63 pictures in here, expected 64 or more to learn from: give 1 more, or leave them out"),
         ({"text": 40, "image": 200}, {"text"}, "40 phrases in here, expected 64 or more to learn from: give 24 more, or leave them out"),
