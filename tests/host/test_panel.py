@@ -35,10 +35,23 @@ def edit(page, small):  # noqa: F811
     """The id of an Edit Features that has run, in view of the page."""
     load(page, small)
     (node,) = (node for node in small["nodes"] if node["type"] == "ConceptAlgebra_EditFeatures")
-    page.evaluate("([x, y]) => { app.canvas.ds.scale = 1; app.canvas.ds.offset = [120 - x, 120 - y]; app.canvas.setDirty(true, true); }", node["pos"])
+    look(page, node["id"])
     run(page)
     page.wait_for_function("() => document.querySelectorAll('.concept-algebra-search').length === 1")
     return node["id"]
+
+
+def look(page, id):  # noqa: F811
+    """Brings a node into view."""
+    page.evaluate(
+        """id => {
+            const [x, y] = app.graph.getNodeById(id).pos;
+            app.canvas.ds.scale = 1;
+            app.canvas.ds.offset = [120 - x, 120 - y];
+            app.canvas.setDirty(true, true);
+        }""",
+        id,
+    )
 
 
 def run(page, outcome="execution_success"):  # noqa: F811
@@ -195,6 +208,7 @@ def test_after_undo_the_panel_is_the_new_nodes(page, edit):  # noqa: F811
     page.wait_for_function("() => document.querySelector('.concept-algebra-search').parentElement.textContent.includes('dog: ')")
     assert {name: sign for sign, name, _ in rows(page)}["dog"] == "\u25cb"
     assert len(page.locator(".concept-algebra-panel").all()) == 2
+    look(page, edit)  # undo went back to the view of then
     page.locator("button[title^='dog is off']").click()
     assert text_of(page, edit) == "-- dog"
     assert page.complaints == []
