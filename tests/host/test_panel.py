@@ -330,3 +330,15 @@ def test_names_that_come_late_or_not_at_all(page):  # noqa: F811
         return [...heard, said()];
     }""")
     assert found == ["fire", "the names could not be read; run again"]
+
+
+def test_a_long_list_scrolls_and_leaves_the_node_its_size(page, edit):  # noqa: F811
+    page.evaluate(
+        """id => app.graph.getNodeById(id).onExecuted({ features: [
+            { title: 'long', there: Array.from({ length: 70 }, (_, i) => [`feature ${i}`, 1 - i / 80]), taken: [], summary: '' },
+        ] })""",
+        edit,
+    )
+    page.wait_for_timeout(700)
+    assert page.evaluate("id => app.graph.getNodeById(id).size[1]", edit) < 600
+    assert page.evaluate("() => { const list = document.querySelector('.concept-algebra-search + .concept-algebra-list'); return list.scrollHeight > 2 * list.clientHeight; }")
