@@ -55,10 +55,19 @@ export function rewritten(text, edit) {
     return kept.join("\n");
 }
 
-/** Names that are added by the text and not among `known`. */
-export function additions(text, known) {
-    const found = text.split("\n").map(parse).filter((edit) => edit?.kind === "added").map((edit) => edit.name);
-    return [...new Set(found)].filter((name) => !known.has(name));
+/** The text without the lines of a feature. */
+export function dropped(text, name) {
+    return text.split("\n").filter((line) => parse(line)?.name !== name).join("\n");
+}
+
+/** The names that the text has an edit of, once each. */
+export function named(text) {
+    return namesOf(text, () => true);
+}
+
+/** The names that the text adds, once each. */
+export function additions(text) {
+    return namesOf(text, ({ kind }) => kind === "added");
 }
 
 /** Up to `count` names that hold every word of a query: those that begin with it first, then the shorter ones. */
@@ -68,6 +77,10 @@ export function search(names, query, count = 8) {
     const found = names.filter((name) => words.every((word) => name.toLowerCase().includes(word)));
     const late = (name) => (name.toLowerCase().startsWith(words[0]) ? 0 : 1);
     return found.sort((a, b) => late(a) - late(b) || a.length - b.length || (a < b ? -1 : 1)).slice(0, count);
+}
+
+function namesOf(text, wanted) {
+    return [...new Set(text.split("\n").map(parse).filter((edit) => edit && wanted(edit)).map(({ name }) => name))];
 }
 
 function shortened(amount) {

@@ -9,14 +9,29 @@ const EDITS = "ConceptAlgebra_EditFeatures";
 const HEIGHTS = { [SHOWS]: 200, [EDITS]: 240 };
 const SIZES = { [SHOWS]: [340, 360], [EDITS]: [420, 480] }; // of a node just made; a saved one has its own
 const lists = new Map(); // all names of a dictionary, by the file that they lie in
+const panels = new Map(); // of the nodes that are in a graph
+// The element that a panel lies in, by the place of its node, and empty without one. Undoing and changing workflows make
+// every node anew, and Nodes 2.0 leaves the old node's element where it is when the new one stands in the same place.
+const hosts = new Map();
 
 async function fetched({ filename, subfolder, type }) {
     if (!lists.has(filename)) {
         const answer = await api.fetchApi(`/view?${new URLSearchParams({ filename, subfolder, type })}`);
-        if (!answer.ok) return [];
+        if (!answer.ok) throw new Error(`${filename}: ${answer.status}`);
         lists.set(filename, await answer.json());
     }
     return lists.get(filename);
+}
+
+/** Where a node lies, as the page's outputs name it: by its number, inside a subgraph after the subgraph's own. */
+function placeOf(node) {
+    const { graph, id } = node;
+    return !graph || graph.rootGraph === graph || graph.isRootGraph ? String(id) : `${graph.id}:${id}`;
+}
+
+/** The number of a node that a run names: inside subgraphs theirs come first. */
+function numberOf(id) {
+    return String(id ?? "").split(":").at(-1);
 }
 
 function editorOf(node) {
@@ -41,29 +56,59 @@ function style() {
     document.head.append(link);
 }
 
+function after(node, event, told) {
+    const before = node[event];
+    node[event] = function (...args) {
+        const answer = before?.apply(this, args);
+        told(...args);
+        return answer;
+    };
+}
+
 app.registerExtension({
     name: "ConceptAlgebra.Features",
+    setup() {
+        api.addEventListener("execution_start", () => {
+            for (const panel of panels.values()) panel.started();
+        });
+        api.addEventListener("execution_cached", ({ detail }) => {
+            const ids = new Set((detail?.nodes ?? []).map(numberOf));
+            for (const [node, panel] of panels) if (ids.has(String(node.id))) panel.cached();
+        });
+        api.addEventListener("execution_error", ({ detail }) => {
+            for (const [node, panel] of panels) panel.failed(numberOf(detail?.node_id) === String(node.id) ? detail.exception_message : "");
+        });
+    },
+    // a workflow that is shown again brings its outputs after its nodes
+    onNodeOutputsUpdated(outputs) {
+        for (const [node, panel] of panels) panel.show(outputs?.[placeOf(node)]?.features);
+    },
     nodeCreated(node) {
         const height = HEIGHTS[node.comfyClass];
         if (!height || typeof node.addDOMWidget !== "function") return;
         style();
         const editor = node.comfyClass === EDITS ? editorOf(node) : null;
         const panel = createPanel({ editor, fetched });
+        const host = Object.assign(document.createElement("div"), { className: "concept-algebra-host" });
+        host.append(panel.root);
         const options = { serialize: false, hideOnZoom: false, getMinHeight: () => height, getValue: () => "", setValue: () => {} };
-        const widget = node.addDOMWidget("features", "concept_algebra_features", panel.root, options);
+        const widget = node.addDOMWidget("features", "concept_algebra_features", host, options);
         widget.serialize = false;
-        if (editor) {
-            const told = editor.widget.callback;
-            editor.widget.callback = function (...args) {
-                panel.draw();
-                return told?.apply(this, args);
-            };
-        }
+        if (editor) after(editor.widget, "callback", panel.draw);
         node.setSize?.(SIZES[node.comfyClass].map((side, index) => Math.max(side, node.size[index])));
-        const executed = node.onExecuted;
-        node.onExecuted = function (output, ...rest) {
-            executed?.call(this, output, ...rest);
-            panel.show(output?.features);
-        };
+        after(node, "onAdded", () => {
+            const place = placeOf(node);
+            if (!hosts.has(place)) hosts.set(place, host);
+            widget.element = hosts.get(place);
+            widget.element.replaceChildren(panel.root);
+            panels.set(node, panel);
+        });
+        after(node, "onConfigure", () => panel.show(app.nodeOutputs?.[placeOf(node)]?.features));
+        after(node, "onConnectionsChange", panel.draw);
+        after(node, "onRemoved", () => {
+            panel.root.remove();
+            panels.delete(node);
+        });
+        after(node, "onExecuted", (output) => panel.show(output?.features, true));
     },
 });

@@ -1,34 +1,12 @@
 /** The panel of named features on a node: bars, and with an editor also switches, factors and a search. */
 
-import { additions, rewritten, search, standing } from "./edits.js";
+import { additions, dropped, named, rewritten, standing } from "./edits.js";
+import { createRow, element } from "./rows.js";
+import { createSearch } from "./search.js";
 
-const NEXT = { on: "off", off: "erased", erased: "on" };
-const SIGNS = { on: "\u25cf", off: "\u25cb", erased: "\u2298" };
-const SAID = {
-    on: "on: click to switch this feature off",
-    off: "off: click to erase also what else points along it",
-    erased: "off and erased: click to switch it on again",
-};
+const NEXT = { on: "off", off: "erased", erased: "scaled" };
 const START = 0.5; // how much of a feature is added at first
-
-function element(kind, name, text = "") {
-    const made = document.createElement(kind);
-    made.className = `concept-algebra-${name}`;
-    if (text) made.textContent = text;
-    return made;
-}
-
-function number(value, title, changed) {
-    const input = element("input", "number");
-    Object.assign(input, { type: "number", min: 0, step: 0.1, value: String(value), title });
-    input.setAttribute("aria-label", title);
-    input.addEventListener("change", () => {
-        const amount = Number(input.value);
-        if (input.value !== "" && Number.isFinite(amount) && amount >= 0) changed(amount);
-        else input.value = String(value);
-    });
-    return input;
-}
+const UNKNOWN = { loading: "the names are being read", failed: "the names could not be read; run again" };
 
 /**
  * A panel to put on a node.
@@ -42,116 +20,155 @@ export function createPanel({ editor = null, fetched = null }) {
     const list = element("div", "list");
     let charts = [];
     let names = [];
+    let state = "unread"; // of the names: unread, loading, failed, read
+    let from = null; // the file that they lie in
+    let asked = 0;
+    let awaited = false; // by the run that is going on
+    let run = null; // the text when that run began
+    let ran = null; // the text that what is shown came from; null where that is not known
+    let failure = null; // of the last run: what it says of this node, "" where another one failed
+    let parts = new Map(); // what is in the list, by what it is
 
-    // the canvas would zoom and drag
+    // the canvas would zoom and drag; what the page does with Ctrl is for the page
     list.addEventListener("wheel", (event) => event.stopPropagation());
-    for (const kind of ["pointerdown", "keydown", "keyup"]) root.addEventListener(kind, (event) => event.stopPropagation());
-
-    function edit(change) {
-        editor.write(rewritten(editor.read(), change));
-        draw();
+    root.addEventListener("pointerdown", (event) => event.stopPropagation());
+    for (const kind of ["keydown", "keyup"]) {
+        root.addEventListener(kind, (event) => {
+            if (!event.ctrlKey && !event.metaKey) event.stopPropagation();
+        });
     }
 
     const editing = () => editor !== null && !editor.linked();
 
-    function row(name, amount, most, kind) {
-        const line = element("div", "row");
-        const bar = element("div", "bar");
-        const fill = element("div", kind);
-        const label = element("span", "name", name);
-        label.title = name;
-        let shown = amount;
-        if (editing() && kind === "there") {
-            const now = standing(editor.read(), name);
-            shown = now.state === "erased" ? 0 : (now.state === "off" ? 0 : amount * now.factor) + now.added;
-            const off = element("button", "switch", SIGNS[now.state]);
-            off.type = "button";
-            off.title = `${name} is ${SAID[now.state]}`;
-            off.setAttribute("aria-label", off.title);
-            off.addEventListener("click", () => edit({ kind: NEXT[now.state] === "on" ? "scaled" : NEXT[now.state], name, amount: 1 }));
-            line.classList.toggle("concept-algebra-off", now.state !== "on");
-            const factor = number(now.factor, `how many times as strong ${name} is`, (factor) => edit({ kind: "scaled", name, amount: factor }));
-            line.append(off, label, bar, element("span", "amount", shown.toFixed(2)), factor);
-        } else if (editing() && kind === "added") {
-            const away = element("button", "switch", "\u00d7");
-            away.type = "button";
-            away.title = `do not add ${name}`;
-            away.setAttribute("aria-label", away.title);
-            away.addEventListener("click", () => edit({ kind: "added", name, amount: 0 }));
-            const much = number(amount, `how much of ${name} is added`, (amount) => edit({ kind: "added", name, amount }));
-            line.append(away, label, bar, element("span", "amount", amount.toFixed(2)), much);
-        } else {
-            line.append(label, bar, element("span", "amount", shown.toFixed(2)));
-            if (editing()) {
-                line.prepend(element("span", "switch"));
-                line.append(element("span", "blank"));
-            }
-        }
-        fill.style.width = `${Math.min(100, (100 * shown) / most)}%`;
-        bar.append(fill);
-        return line;
+    function written(text) {
+        if (editing()) editor.write(text);
+        draw();
     }
+
+    const edit = (change) => written(rewritten(editor.read(), change));
+
+    function there(name) {
+        const now = standing(editor.read(), name).state;
+        edit({ kind: NEXT[now], name, amount: 1 });
+    }
+
+    const acts = {
+        there: (name) => ({ clicked: () => there(name), changed: (amount) => edit({ kind: "scaled", name, amount }) }),
+        added: (name) => ({ clicked: () => edit({ kind: "added", name, amount: 0 }), changed: (amount) => edit({ kind: "added", name, amount }) }),
+        unknown: (name) => ({ clicked: () => written(dropped(editor.read(), name)) }),
+        taken: () => ({}),
+    };
+
+    const box = editor && createSearch({
+        names: () => names,
+        missing: () => UNKNOWN[state] ?? "run once, then the names are known",
+        chosen: (name) => edit({ kind: "added", name, amount: standing(editor.read(), name).added + START }),
+    });
 
     function draw() {
-        list.replaceChildren();
-        if (!charts.length) list.append(element("p", "hint", "Run once to see the features."));
-        for (const { title, there, taken, summary, report = [] } of charts) {
-            const known = new Set(there.map(([name]) => name));
-            const added = editing() ? additions(editor.read(), known).map((name) => [name, standing(editor.read(), name).added]) : [];
-            const most = Math.max(1e-9, ...[...there, ...taken, ...added].map(([, amount]) => amount));
-            const head = element("div", "title", title);
-            head.title = title;
-            list.append(head);
-            for (const [name, amount] of there) list.append(row(name, amount, most, "there"));
-            for (const [name, amount] of added) list.append(row(name, amount, most, "added"));
-            for (const [name, amount] of taken) list.append(row(name, amount, most, "taken"));
-            for (const text of [summary, ...report]) list.append(element("p", "hint", text));
+        const before = parts;
+        parts = new Map();
+        const edits = editing();
+        const text = edits ? editor.read() : "";
+        const known = new Set(names);
+        const unknown = edits && known.size ? named(text).filter((name) => !known.has(name)) : [];
+        const put = (key, make) => {
+            const part = before.get(key) ?? make();
+            parts.set(key, part);
+            return part;
+        };
+        const say = (key, kind, said) => put(`${key} ${said}`, () => ({ root: Object.assign(element("div", kind, said), { title: said }) })).root;
+        const row = (key, kind, name, values) => put(`${key} ${edits} ${kind} ${name}`, () => createRow({ kind, name, editing: edits, ...(edits ? acts[kind](name) : {}) })).update(values);
+
+        if (box) box.root.hidden = !edits;
+        if (failure !== null) say("failure", "failure", failure || "The last run failed on another node.");
+        for (const name of unknown) row("unknown", "unknown", name, {});
+        if (failure !== null && charts.length) say("failure", "hint", "What follows is of the run before.");
+        if (!charts.length) say("start", "hint", "Run once to see the features.");
+        for (const [index, chart] of charts.entries()) {
+            const added = edits ? additions(text).filter((name) => !unknown.includes(name)) : [];
+            const sums = added.map((name) => standing(text, name).added);
+            const most = Math.max(1e-9, ...sums, ...[...chart.there, ...chart.taken].map(([, amount]) => amount));
+            const addition = (name) => {
+                const now = standing(text, name);
+                const shown = now.state === "erased" ? 0 : now.added; // erasing comes last
+                row(index, "added", name, { shown, share: shown / most, state: shown ? "on" : "erased", value: now.added });
+            };
+            say(`${index} title`, "title", chart.title);
+            for (const [name, amount] of chart.there) {
+                const now = edits ? standing(text, name) : { state: "on", factor: 1 };
+                const shown = now.state === "on" ? amount * now.factor : 0;
+                row(index, "there", name, { shown, share: shown / most, state: now.state, value: now.factor });
+                if (added.includes(name)) addition(name);
+            }
+            const present = new Set(chart.there.map(([name]) => name));
+            for (const name of added) if (!present.has(name)) addition(name);
+            for (const [name, amount] of chart.taken) row(index, "taken", name, { shown: amount, share: amount / most });
+            say(`${index} summary`, "hint", chart.summary);
+            const old = edits && ran !== null && text !== ran;
+            if (old) say(`${index} old`, "hint", "The edits have changed since they were run; run again to see what they do.");
+            for (const [number, line] of (chart.report ?? []).entries()) say(`${index} ${number}`, "hint", line).classList.toggle("concept-algebra-old", old);
         }
+        arrange(list, [...parts.values()].map((part) => part.root));
     }
 
-    if (editor) root.append(searchBox(() => names, (name) => edit({ kind: "added", name, amount: standing(editor.read(), name).added + START })));
+    async function read(where) {
+        const turn = ++asked;
+        if (where?.filename !== from) names = [];
+        from = where?.filename;
+        state = where && fetched ? "loading" : "unread";
+        if (state === "loading") {
+            try {
+                const found = await fetched(where);
+                if (turn !== asked) return;
+                names = found;
+                state = "read";
+            } catch {
+                if (turn !== asked) return;
+                state = "failed";
+            }
+        }
+        box?.draw();
+        draw();
+    }
+
+    if (box) root.append(box.root);
     root.append(list);
     draw();
     return {
         root,
         draw,
-        async show(found) {
-            charts = found ?? [];
+        /** Told when a run begins: what it will show comes from the text as it is now. */
+        started() {
+            awaited = true;
+            run = editor?.read() ?? null;
+        },
+        /** Told when the run takes what is shown from the one before: it is as new as can be. */
+        cached() {
+            awaited = false;
+        },
+        /** Told when the run failed: what the page says of this node, "" where another node failed. */
+        failed(said) {
+            if (!awaited) return;
+            awaited = false;
+            failure = said;
             draw();
-            const where = charts[0]?.names;
-            if (where && fetched) names = await fetched(where);
+        },
+        /** Show what a node's output holds; `now` when it comes from the run that is going on. */
+        async show(found, now = false) {
+            charts = found ?? [];
+            failure = null;
+            ran = now ? run : null;
+            if (now) awaited = false;
+            draw();
+            await read(charts[0]?.names);
         },
     };
 }
 
-function searchBox(names, chosen) {
-    const box = element("div", "search");
-    const input = element("input", "query");
-    Object.assign(input, { type: "search", placeholder: "add a feature by name", autocomplete: "off", spellcheck: false });
-    input.setAttribute("aria-label", "add a feature by name");
-    const found = element("div", "found");
-    function draw() {
-        found.replaceChildren();
-        const hits = search(names(), input.value);
-        for (const name of hits) {
-            const hit = element("button", "hit", name);
-            hit.type = "button";
-            hit.title = `add ${name}`;
-            hit.addEventListener("click", () => {
-                input.value = "";
-                draw();
-                chosen(name);
-            });
-            found.append(hit);
-        }
-        if (input.value.trim() && !hits.length) {
-            found.append(element("p", "hint", names().length ? "no feature is called so" : "run once, then the names are known"));
-        }
-    }
-    input.addEventListener("input", draw);
-    input.addEventListener("keydown", (event) => {
-        if (event.key === "Enter") found.querySelector("button")?.click();
-    });
-    box.append(input, found);
-    return box;
+/** Makes these the children, in this order, and touches none that stays where it is: a focus would go. */
+function arrange(parent, wanted) {
+    const kept = new Set(wanted);
+    for (const child of [...parent.children]) if (!kept.has(child)) child.remove();
+    for (const [index, child] of wanted.entries()) if (parent.children[index] !== child) parent.insertBefore(child, parent.children[index] ?? null);
 }
