@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -75,7 +74,7 @@ def imported(path: str | os.PathLike, encoder: Encoder, k: int | None = None) ->
                 f"expected {DENSE * autoencoder.width:.0f} at most; give k (--k), how many there should be, and the threshold is calibrated"
             )
         names = named(sae, evidence(sae, words, captions))
-        return replace(sae, names=tuple(name.name for name in names), confidence=torch.tensor([name.confidence for name in names]))
+        return sae.called(names)
 
 
 def read_autoencoder(path: str | os.PathLike) -> tuple[SparseAutoencoder, Tensor]:

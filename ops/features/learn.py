@@ -86,7 +86,7 @@ def _named(
     watch(NAMING, None)
     names = named(sae, fired)
     watch(NAMING, None)
-    sae = replace(sae, names=tuple(name.name for name in names), confidence=torch.tensor([name.confidence for name in names]))
+    sae = sae.called(names)
     agreed = [j for j, name in enumerate(names) if name.agreed]
     shares = {"named_by_both_routes": len(agreed) / len(names), "named_by_one_route": sum(name.routes == 1 for name in names) / len(names)}
     by_chance = sum(name.agreed for name in named(sae, fired.shuffled(0)))

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
@@ -19,6 +19,9 @@ from ..space import CALIBRATED, MODALITIES, Modality, Space, SpaceMismatch, fing
 from ..weights import packed
 from .sae import ANY, ROWS, SparseAutoencoder
 from .statistics import Statistics, statistics
+
+if TYPE_CHECKING:
+    from .naming import FeatureName
 
 FORMAT = "concept-algebra/sae/1"
 MATRICES = ("encoder", "decoder")
@@ -80,6 +83,12 @@ class TrainedSAE:
         with torch.inference_mode(False):
             confidence = torch.zeros(autoencoder.width)
         return cls(autoencoder, space, dict(thresholds), seen, names, confidence, metrics or {}, towers or {})
+
+    def called(self, names: Sequence[FeatureName]) -> TrainedSAE:
+        """The same dictionary with a name for each feature."""
+        with torch.inference_mode(False):
+            confidence = torch.tensor([name.confidence for name in names])
+        return replace(self, names=tuple(name.name for name in names), confidence=confidence)
 
     @cached_property
     def id(self) -> str:
