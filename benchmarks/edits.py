@@ -16,13 +16,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from ..ops import features
 from ..ops.concept import Concept
 from ..ops.encoders.pocket import PocketEncoder, load
 from ..ops.encoders.protocol import Embedding
-from ..ops.features import SHIPPED
 from ..ops.features.dictionary import Dictionary
 from ..ops.features.pursuit import Pursuit
-from ..ops.features.trained import TrainedSAE
 from ..ops.written import Written
 from .evaluation import held_out, judge
 
@@ -166,15 +165,15 @@ def run(quick: bool) -> tuple[list[list[str]], dict[str, float | int]]:
     gallery = Gallery(load())
     edits = gallery.edits()
     edits = edits[:: len(edits) // 100] if quick else edits
-    features = TrainedSAE.load(SHIPPED, gallery.encoder)[1]
-    ways = {"dense": Way(None), "feature": Way(features, residual=0.0)}
+    learned = features.load(features.POCKET, gallery.encoder)[1]
+    ways = {"dense": Way(None), "feature": Way(learned, residual=0.0)}
     if not quick:  # other features, and what is behind the difference
         words = Pursuit(gallery.encoder.space)
         ways |= {
             "word": Way(words, residual=0.0),
-            "feature_with_residual": Way(features),
-            "dense_named_part": Way(features, residual=0.0, forgotten=True),
-            "dense_named_part_subtracting_half": Way(features, residual=0.0, subtracted=0.5, forgotten=True),
+            "feature_with_residual": Way(learned),
+            "dense_named_part": Way(learned, residual=0.0, forgotten=True),
+            "dense_named_part_subtracting_half": Way(learned, residual=0.0, subtracted=0.5, forgotten=True),
             "dense_subtracting_half": Way(None, subtracted=0.5),
         }
     rows = [["way", "source", "weight", "success", "95 %", "fell", "rose", "stayed", "named right"]]

@@ -23,13 +23,12 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from ..ops import features
 from ..ops.encoders.pocket import PocketEncoder, load
-from ..ops.features import SHIPPED
 from ..ops.features.detection import PASSES, detection
 from ..ops.features.fidelity import fidelity
 from ..ops.features.sae import calibrated_threshold
 from ..ops.features.train import Recipe, recipe, train
-from ..ops.features.trained import TrainedSAE
 from ..ops.pocket.store import read
 from . import sae_library, synthetic_features
 from .evaluation import DATA, held_out
@@ -89,7 +88,7 @@ def known_features(seeds: int) -> dict[str, float | None]:
 @torch.no_grad()
 def shipped(encoder: PocketEncoder, every: int) -> dict[str, float | None]:
     """every: the step between the names that are tried."""
-    _, sae = TrainedSAE.load(SHIPPED, encoder)
+    _, sae = features.load(features.POCKET, encoder)
     phrases = json.loads(read("pocket_text", DATA)[1]["phrases"])
     pictures = torch.cat([encoder.image(part.float() / 255).pooled for part in held_out().pixels.split(32)])
     found: dict[str, float | None] = {}

@@ -64,9 +64,7 @@ def train(options: argparse.Namespace) -> None:
     encoder = load(options.encoder, dtype=tower_dtype(device))
     listed = listing(options.sources, encoder, options.modality)
     modalities = ("text",) if options.text_only else MODALITIES
-    listed.require(modalities)
-    count = sum(len(items) for modality, items in listed.items.items() if modality in modalities)
-    plan = recipe(count, encoder.space.dimension, steps=options.steps, seed=options.seed, width=options.width)
+    plan = recipe(listed.require(modalities), encoder.space.dimension, steps=options.steps, seed=options.seed, width=options.width)
     if options.k:
         plan = replace(plan, k=options.k)
     embedded = {}

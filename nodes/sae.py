@@ -169,9 +169,8 @@ class TrainSAE(io.ComfyNode):
         if out.exists():
             raise ValueError(f"{out} is there already: load it with Load SAE, or give another name")
         cache = out.with_suffix(host.CACHE)
-        corpus, skipped = embedded(sources, phrases, learned, cache, encoder, cls.hidden.unique_id)
+        corpus, count, skipped = embedded(sources, phrases, learned, cache, encoder, cls.hidden.unique_id)
         centred = corpus.centre(encoder.encoder)
-        count = sum(map(len, corpus.embeddings.values()))
         plan = recipe(count, centred.space.dimension, k=active, steps=steps, width=width or None)
         trainings = steps * (1 + measure_stability)
         progress = host.Progress(cls.hidden.unique_id, trainings + len(AFTER))
@@ -211,9 +210,10 @@ def unfit(name: str) -> str:
 
 def embedded(
     sources: str, phrases: str, learned: Collection[Modality], cache: Path, hosted: HostedEncoder, node: str
-) -> tuple[Corpus, list[str]]:
-    """The corpus of the node's two texts, and why items were left out. ValueError for a source that is not there, and as `listing`
-    and `Listing.require`, before anything is embedded."""
+) -> tuple[Corpus, int, list[str]]:
+    """The corpus of the node's two texts, how many of its items are learned from, and why others were left out.
+
+    ValueError for a source that is not there, and as `listing` and `Listing.require`, before anything is embedded."""
     from ..ops.atomic import write_text
     from ..ops.features.cache import embed
 
@@ -226,7 +226,7 @@ def embedded(
     if not found:
         raise ValueError("there is nothing to learn from: name a folder, write vocabulary, or give phrases")
     listed = listing(found, hosted.encoder, advice="leave them out")
-    listed.require(learned)
+    count = listed.require(learned)
     progress = host.Progress(node, sum(map(len, listed.items.values())))
     done, rows, skipped = 0, {}, []
     for modality, items in listed.items.items():
@@ -239,4 +239,4 @@ def embedded(
         host.load(hosted.of([modality]))
         rows[modality] = embed(hosted.encoder, modality, items, cache, watch)
         done += len(items)
-    return Corpus.of(listed, rows, hosted.encoder), skipped
+    return Corpus.of(listed, rows, hosted.encoder), count, skipped

@@ -18,6 +18,7 @@ from torch import Tensor
 from .atomic import write_bytes
 from .encoders.protocol import Encoder
 from .space import MODALITIES, Modality, Space, SpaceMismatch, UncalibratedSpace, finite
+from .weights import packed, unpacked
 
 FORMAT = "concept-algebra/calibration/1"
 ENDING = ".calibration.safetensors"
@@ -124,30 +125,18 @@ class Calibration:
 
     def save(self, path: str | os.PathLike) -> None:
         """Write it to one safetensors file, atomically. Raises OSError with one line when the file cannot be written."""
-        from safetensors.torch import save
-
         facts = {
             modality: {"radius": cloud.radius, "standard_error": cloud.standard_error, "count": cloud.count, "source": cloud.source, "tower": cloud.tower}
             for modality, cloud in self.clouds.items()
         }
         metadata = {"format": FORMAT, "space": self.space, "clouds": json.dumps(facts)}
-        write_bytes(path, save({f"mean.{modality}": cloud.mean.contiguous() for modality, cloud in self.clouds.items()}, metadata))
+        write_bytes(path, packed({f"mean.{modality}": cloud.mean for modality, cloud in self.clouds.items()}, metadata))
 
     @classmethod
     def load(cls, path: str | os.PathLike, space: Space) -> Calibration:
         """Read what `save` wrote. OtherSpace (a SpaceMismatch) when it was measured with another encoder; ValueError for
         any other file, and OSError for one that is not there."""
-        from safetensors import SafetensorError, safe_open
-
-        try:
-            # a mean born under a host's inference mode could not serve a backward pass
-            with torch.inference_mode(False), safe_open(path, "pt") as file:
-                metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name).float().clone() for name in file.keys()}
-        except SafetensorError as error:
-            raise ValueError(f"{path} is not a safetensors file: {error}") from error
-        if metadata.get("format") != FORMAT:
-            raise ValueError(f"{path} is not a calibration: its format is {metadata.get('format')}, expected {FORMAT}")
+        tensors, metadata = unpacked(path, FORMAT, "a calibration")
         if metadata.get("space") != space.encoder_id:
             raise OtherSpace(path, str(metadata.get("space")), space.encoder_id)
         try:

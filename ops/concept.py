@@ -18,6 +18,7 @@ from torch import Tensor
 from . import algebra, concept_file, written
 from .centring import off_centre, say_once
 from .features.code import Code
+from .grad import thawed
 from .media import SILENCE, read_audio, read_image, read_video
 from .operands import Operand, Operands, added, either, weighted
 from .space import Modality, Space, finite
@@ -72,9 +73,8 @@ class Concept:
                 f"'{self}' has a vector of shape {tuple(self.vector.shape)}, expected ({self.space.dimension},)"
             )
         finite(self.vector, f"'{self}'")
-        if self.vector.is_inference():  # kept for good, it must not be born under a host's inference mode
-            with torch.inference_mode(False):
-                object.__setattr__(self, "vector", self.vector.clone())
+        # kept for good, it must not be born under a host's inference mode
+        object.__setattr__(self, "vector", thawed(self.vector))
 
     @classmethod
     def from_text(cls, text: str, encoder: Encoder) -> Concept:

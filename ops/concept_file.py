@@ -12,6 +12,7 @@ from .atomic import write_bytes
 from .features.code import Code, DictionaryMismatch
 from .operands import Operand, Operands
 from .space import MODALITIES, Space, SpaceMismatch
+from .weights import packed, unpacked
 from .written import FORMS, Written
 
 if TYPE_CHECKING:
@@ -24,10 +25,8 @@ FORMAT = "concept-algebra/concept/1"
 
 def write(path: str | os.PathLike, vector: Tensor, space: Space, operands: Operands, expression: Written, code: Code | None) -> None:
     """What `read` reads back; errors as `Concept.save`."""
-    from safetensors.torch import save
-
     # without its dictionary a concept is dense, and leftovers then count in full
-    tensors = {"vector": (code.linear if code else vector).contiguous()}
+    tensors = {"vector": code.linear if code else vector}
     leaves = []
     for i, operand in enumerate(operands):
         tensors |= {f"operand.{i}.tokens": operand.tokens, f"operand.{i}.dense": operand.dense}
@@ -42,24 +41,14 @@ def write(path: str | os.PathLike, vector: Tensor, space: Space, operands: Opera
         "sources": json.dumps(code.sources if code else []),
         "dictionary": code.dictionary.id if code else "",
     }
-    write_bytes(path, save(tensors, metadata))
+    write_bytes(path, packed(tensors, metadata))
 
 
 def read(path: str | os.PathLike, space: Space, dictionary: Dictionary | None) -> tuple[Tensor, Operands, Written, Code | None]:
     """(vector, operands, expression, code) of a file; errors as `Concept.load`."""
-    from safetensors import SafetensorError, safe_open
-
     if os.path.isdir(path):
         raise ValueError(f"{path} is a folder, expected a saved concept")
-    try:
-        # what is kept must not be born under a host's inference mode
-        with torch.inference_mode(False), safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
-    except SafetensorError as error:
-        raise ValueError(f"{path} is not a safetensors file: {error}") from error
-    if metadata.get("format") != FORMAT:
-        raise ValueError(f"{path} is not a saved concept: its format is {metadata.get('format')}, expected {FORMAT}")
+    tensors, metadata = unpacked(path, FORMAT, "a saved concept")
     if metadata.get("space") != space.id:
         raise SpaceMismatch(str(metadata.get("space")), space.id)
     theirs = metadata.get("dictionary")

@@ -60,12 +60,20 @@ def thaw(module: nn.Module) -> int:
                     if tensor is None or not frozen(tensor):
                         continue
                     if id(tensor) not in replaced:
-                        fresh = tensor.detach().clone()
+                        fresh = thawed(tensor)
                         if isinstance(tensor, nn.Parameter):
                             fresh = nn.Parameter(fresh, requires_grad=tensor.requires_grad)
                         replaced[id(tensor)] = fresh
                     tensors[name] = replaced[id(tensor)]
     return len(replaced)
+
+
+def thawed(tensor: Tensor) -> Tensor:
+    """The tensor itself, or an equal ordinary one without history where autograd would refuse it."""
+    if not frozen(tensor):
+        return tensor
+    with torch.inference_mode(False), torch.no_grad():
+        return tensor.detach().clone()
 
 
 def frozen(tensor: Tensor) -> bool:

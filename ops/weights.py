@@ -1,8 +1,9 @@
-"""Putting tensors into modules: everything fits exactly, or an error lists what does not."""
+"""Tensors in files and in modules: everything fits exactly, or an error says what does not."""
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Collection, Mapping
 
 import torch
@@ -41,6 +42,27 @@ def packed(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
     header = json.dumps(json.loads(data[8:end]), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
     header += b" " * (-len(header) % 8)
     return len(header).to_bytes(8, "little") + header + data[end:]
+
+
+def unpacked(path: str | os.PathLike, form: str, what: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """(tensors, metadata) of a safetensors file whose metadata say that its format is `form`; `what` is such a file called.
+
+    Floating-point tensors come in single precision, all on the CPU.
+
+    ValueError for any other file, OSError for one that is not there.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        # what is kept must not be born under a host's inference mode; copies, as in `fill`
+        with torch.inference_mode(False), safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("format") != form:
+                raise ValueError(f"{path} is not {what}: its format is {metadata.get('format')}, expected {form}")
+            stored = {name: file.get_tensor(name) for name in file.keys()}
+            return {name: x.to(torch.float32, copy=True) if x.is_floating_point() else x.clone() for name, x in stored.items()}, metadata
+    except SafetensorError as error:
+        raise ValueError(f"{path} is not a safetensors file: {error}") from error
 
 
 def _listed(keys: Collection[str]) -> str:

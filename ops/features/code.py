@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from .. import algebra
+from ..grad import thawed
 from ..space import Modality, finite
 from .dictionary import Dictionary
 
@@ -49,10 +50,9 @@ class Code:
 
     def __post_init__(self):
         # kept for good, so nothing that was born under a host's inference mode may stay in it
-        with torch.inference_mode(False):
-            for name in ("amounts", "weights", "residuals"):
-                if (tensor := getattr(self, name)) is not None and tensor.is_inference():
-                    object.__setattr__(self, name, tensor.clone())
+        for name in ("amounts", "weights", "residuals"):
+            if (tensor := getattr(self, name)) is not None:
+                object.__setattr__(self, name, thawed(tensor))
 
     @classmethod
     def of(cls, vector: Tensor, modality: Modality, source: str, dictionary: Dictionary, residual: float = 1.0) -> Code:
@@ -91,8 +91,7 @@ class Code:
     def shared(self, other: Code) -> Tensor:
         """Indices of the features that another has, and has in at least the same proportion to its strongest: those that are
         more the other's than this one's. fur has a little of dog in it; that does not make dog a feature of fur."""
-        if other.dictionary.id != self.dictionary.id:
-            raise DictionaryMismatch(self.dictionary.id, other.dictionary.id)
+        self._require(other)
         mine, theirs = (side.amounts[0] / side.amounts[0].max().clamp_min(torch.finfo(torch.float32).tiny) for side in (self, other))
         # a multiple of a code has its proportions but for rounding
         return ((theirs > 0) & (theirs >= (1 - 1e-5) * mine)).nonzero()[:, 0]
@@ -100,22 +99,19 @@ class Code:
     @property
     def active(self) -> Tensor:
         """Indices of the features that are there, the strongest first."""
-        order = self.amounts[0].argsort(descending=True, stable=True)
-        return order[: int((self.amounts[0] > 0).sum())]
+        return self._ordered(0)
 
     def features(self, count: int | None = None) -> list[tuple[str, float]]:
         """(name, amount) of what is there, the strongest first."""
-        return [(self.dictionary.names[i], float(self.amounts[0, i])) for i in self.active[:count].tolist()]
+        return self._listed(0, count)
 
     def taken(self, count: int | None = None) -> list[tuple[str, float]]:
         """(name, amount) of the leftovers, the strongest first."""
-        order = self.amounts[1].argsort(descending=True, stable=True)[: int((self.amounts[1] > 0).sum())]
-        return [(self.dictionary.names[i], float(self.amounts[1, i])) for i in order[:count].tolist()]
+        return self._listed(1, count)
 
     def combined(self, other: Code, law: Pair) -> Code:
         """`law` of both, on features and on sources alike. DictionaryMismatch for codes of two dictionaries."""
-        if other.dictionary.id != self.dictionary.id:
-            raise DictionaryMismatch(self.dictionary.id, other.dictionary.id)
+        self._require(other)
         sources = tuple(dict.fromkeys((*self.sources, *other.sources)))
         weights = law(self._weights_of(sources), other._weights_of(sources))
         found = dict(zip(other.sources, other.residuals if other.residuals is not None else ()))
@@ -154,9 +150,9 @@ class Code:
 
     def tensors(self) -> dict[str, Tensor]:
         """What `restored` reads back: amounts as (row, feature) places and values, weights, residuals."""
-        places = self.amounts.nonzero().contiguous()
-        kept = {"code.places": places, "code.amounts": self.amounts[tuple(places.T)], "code.weights": self.weights.contiguous()}
-        return kept if self.residuals is None else {**kept, "code.residuals": self.residuals.contiguous()}
+        places = self.amounts.nonzero()
+        kept = {"code.places": places, "code.amounts": self.amounts[tuple(places.T)], "code.weights": self.weights}
+        return kept if self.residuals is None else {**kept, "code.residuals": self.residuals}
 
     @classmethod
     def restored(cls, tensors: Mapping[str, Tensor], sources: Sequence[str], dictionary: Dictionary) -> Code:
@@ -174,6 +170,17 @@ class Code:
         amounts = torch.zeros(2, width)
         amounts[tuple(places.T)] = values.float()
         return cls(dictionary, amounts, tuple(sources), weights.float(), None if residuals is None else residuals.float())
+
+    def _require(self, other: Code) -> None:
+        if other.dictionary.id != self.dictionary.id:
+            raise DictionaryMismatch(self.dictionary.id, other.dictionary.id)
+
+    def _ordered(self, row: int) -> Tensor:
+        order = self.amounts[row].argsort(descending=True, stable=True)
+        return order[: int((self.amounts[row] > 0).sum())]
+
+    def _listed(self, row: int, count: int | None) -> list[tuple[str, float]]:
+        return [(self.dictionary.names[i], float(self.amounts[row, i])) for i in self._ordered(row)[:count].tolist()]
 
     def _decoded(self, row: int) -> Tensor:
         # a code is mostly zero, and a dictionary may have twenty thousand atoms

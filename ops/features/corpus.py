@@ -33,9 +33,9 @@ class Listing:
     beside: Mapping[Modality, tuple[bool, ...]]
     sources: Mapping[Modality, str]
 
-    def require(self, modalities: Collection[Modality] = MODALITIES) -> None:
-        """Raise ValueError when there is nothing to train on in these modalities, or under `FEWEST` of one: what `train` would
-        only say after the embedding."""
+    def require(self, modalities: Collection[Modality] = MODALITIES) -> int:
+        """How many items there are to train on in these modalities. Raises ValueError when there is nothing, or under `FEWEST` of
+        one modality: what `train` would only say after the embedding."""
         if not any(modality in self.items for modality in modalities):
             wanted = ", ".join(CALLED[modality] for modality in MODALITIES if modality in modalities)
             captions = ", or captions beside the files (a cat.txt beside cat.jpg)" if "text" in modalities else ""
@@ -46,6 +46,7 @@ class Listing:
                     f"{len(items)} {CALLED[modality]} in {self.sources[modality]}, expected {FEWEST} or more to learn from: "
                     f"give {FEWEST - len(items)} more, or leave them out"
                 )
+        return sum(len(items) for modality, items in self.items.items() if modality in modalities)
 
 
 def listing(

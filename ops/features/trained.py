@@ -16,7 +16,7 @@ from torch.nn.functional import normalize
 from ..atomic import write_bytes
 from ..calibration import AnyEncoder, moved
 from ..space import CALIBRATED, MODALITIES, Modality, Space, SpaceMismatch, fingerprint, finite
-from ..weights import packed
+from ..weights import packed, unpacked
 from .sae import ANY, ROWS, SparseAutoencoder
 from .statistics import Statistics, statistics
 
@@ -157,18 +157,9 @@ class TrainedSAE:
 
         Raises ValueError for any other file and a folder, OSError for one that is not there.
         """
-        from safetensors import SafetensorError, safe_open
-
         if os.path.isdir(path):
             raise ValueError(f"{path} is a folder, expected a file that `concept-algebra sae train` wrote")
-        try:
-            with torch.inference_mode(False), safe_open(path, "pt") as file:
-                metadata = file.metadata() or {}
-                if metadata.get("format") != FORMAT:
-                    raise ValueError(f"{path} is not a dictionary of features: its format is {metadata.get('format')}, expected {FORMAT}")
-                tensors = {name: file.get_tensor(name).float().clone() for name in file.keys()}
-        except SafetensorError as error:
-            raise ValueError(f"{path} is not a safetensors file: {error}") from error
+        tensors, metadata = unpacked(path, FORMAT, "a dictionary of features")
         try:
             about = json.loads(metadata["about"])
             _check(about)

@@ -246,8 +246,8 @@ def test_what_cannot_be_trained_on_is_told_by_the_list(counts, learned, said):
 
 
 def test_what_can_be_trained_on_is_let_through():
-    listed(text=64, image=64).require()
-    listed(text=64, image=32).require({"text"})  # pictures are then only looked at
+    assert listed(text=64, image=64).require() == 128
+    assert listed(text=64, image=32).require({"text"}) == 64  # pictures are then only looked at
 
 
 def test_advice_is_the_callers(encoder, pictures, tmp_path):
