@@ -127,7 +127,7 @@ def optimise(
         clean = prior.estimate(z)
         latent = clean.detach().clone()
         media = generator.decode(clean, fast=index < FAST_SHARE * schedule.steps)
-        loss, metrics = objective(media, Moment(index / max(1, schedule.steps - 1), rng))
+        loss, metrics = objective(media, Moment(index / max(1, schedule.steps - 1), rng, clean))
         (z.grad,) = torch.autograd.grad(loss.sum(), z)
         value = float(loss.detach().mean())
         if not (math.isfinite(value) and bool(torch.isfinite(z.grad).all())):

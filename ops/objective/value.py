@@ -31,10 +31,12 @@ class Moment:
 
     progress: 0 at the first step, 1 at the last.
     rng: the run's one CPU generator.
+    latent: [B, ...], what the media were decoded from, for terms that look at it; None where there is none.
     """
 
     progress: float
     rng: torch.Generator
+    latent: Tensor | None = None
 
 
 @dataclass(frozen=True)
