@@ -13,7 +13,6 @@ import json
 import random
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors.torch import save
 from torch import Tensor

@@ -13,7 +13,6 @@ import math
 import time
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -21,7 +20,7 @@ from torch import Tensor, nn
 from concept_algebra.benchmarks.pocket_audio import as_picture
 from concept_algebra.ops.encoders.pocket_audio import PocketAudio, normalise
 from concept_algebra.ops.generators.flow import flow_matching_loss
-from concept_algebra.ops.generators.pocket_audio import LATENT, autoencoder, prior
+from concept_algebra.ops.generators.pocket_audio import autoencoder, prior
 from concept_algebra.ops.pocket.judge import Judge
 from concept_algebra.ops.signal import FLOOR, FRAMES, MELS
 

@@ -5,11 +5,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from concept_algebra.ops.generators.autoencoder import Autoencoder

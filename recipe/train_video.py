@@ -8,7 +8,6 @@ Its own are temporal attention, norms and the projection; every other weight sta
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import torch

@@ -1,19 +1,16 @@
 """The corpus and its cache: nothing is embedded twice, nothing of another encoder is found, and pairs belong together."""
 
 import copy
-import os
 import re
-import shutil
 from types import SimpleNamespace
 
 import pytest
 import torch
-from torch.nn.functional import normalize
 
 from concept_algebra.ops.calibration import measured
 from concept_algebra.ops.features.cache import SHARD, embed
 from concept_algebra.ops.features.corpus import Corpus, Listing, listing
-from concept_algebra.ops.media import read_image, write_png, write_wav
+from concept_algebra.ops.media import read_image, write_png
 from concept_algebra.ops.space import MODALITIES, Space
 
 COUNT = 40
