@@ -102,6 +102,7 @@ def test_every_frequency_is_in_one_octave():
     octave, counts, natural, centres = octaves((9, 8), 2.0)
     assert len(octave) == 9 * 5 and int(octave[0]) == len(counts), "the mean of the media is of no octave"
     assert torch.equal(octave.bincount()[:-1].float(), counts) and counts.sum() == 44
+    assert len(counts) == 3, "below an eighth, below a quarter, and all the rest with the corners"
     assert (centres.diff() > 0.5).all() and (natural.diff() < -1).all()
 
 
