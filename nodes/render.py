@@ -105,7 +105,10 @@ class LatentOptimiser(io.ComfyNode):
         drawing = generator.generator
         made = settings(drawing.modality, track, steps=steps or None)
         strength = prior.strength if prior else made.schedule.strength
-        made = replace(made, schedule=replace(made.schedule, strength=strength), crops=looks or made.crops, patch_weight=patch_weight)
+        made = replace(
+            made, schedule=replace(made.schedule, strength=strength), crops=looks or made.crops,
+            weights=replace(made.weights, patches=patch_weight),
+        )  # fmt: skip
         concept.space.require(encoder.encoder.space)
         start = None if latent is None else latent_in(latent, drawing)
         watching = Watching(cls.hidden.unique_id, made.schedule.steps, drawing, track)

@@ -15,7 +15,7 @@ from .concept import Concept
 from .encoders.protocol import Embedding, Encoder
 from .generators.protocol import Generator
 from .interpret.readout import readout
-from .objective.alignment import alignment
+from .objective.alignment import Weights, alignment
 from .optimise import Schedule, Step, optimise
 from .priors.flair import Flair
 from .priors.none import NoPrior
@@ -33,13 +33,13 @@ class Settings:
     """How a render is made, apart from the concept and the seed.
 
     levels: noise levels of the prior's sweep; 0 for no prior. crops: looks at the media per step.
-    patch_weight: of the patch-token loss beside the pooled one. words: how many a reading has.
+    weights: of the terms of the objective. words: how many a reading has.
     """
 
     schedule: Schedule
     levels: int
     crops: int
-    patch_weight: float
+    weights: Weights = Weights()
     words: int = 6
 
 
@@ -83,7 +83,7 @@ def render(
     if problem := off_centre(concept.space, concept.modalities | {generator.modality}):
         say_once(problem)
     began = time.monotonic()
-    objective = alignment(concept.direction, encoder, generator, settings.crops, settings.patch_weight, seed)
+    objective = alignment(concept, encoder, generator, settings.weights, settings.crops, seed)
     prior = Flair(generator, settings.levels, 1.0 if start is None else RESTART) if settings.levels else NoPrior()
     reader = lambda media: readout(embed(encoder, generator, media), encoder.space, settings.words)  # noqa: E731
     trajectory, looks, step = [], [], None

@@ -19,9 +19,9 @@ def settings(modality: Modality, track: Track, quick: bool = False, steps: int |
     look_every = max(1, -(-steps // 8))
     if track == "honest":
         schedule = Schedule(steps, lr=0.1, final_lr=0.005, look_every=look_every)
-        return Settings(schedule, levels=0, crops=crops, patch_weight=0.5)
+        return Settings(schedule, levels=0, crops=crops)
     # Many levels with one data step each: of equal cost, it draws better than few with several. Normalised steps came
     # nearer to the concept than Adam's at every rate tried (pictures: cosine .37 and .30, sounds .26 and .20, at 60
     # steps). The rate times the steps is held: at 30 pictures lost their white grounds, at 9 their forms were weak.
     schedule = Schedule(steps, lr=min(0.3, 18 / steps), final_lr=0.0, warmup=0, look_every=look_every, descent="normalised")
-    return Settings(schedule, levels=steps, crops=crops, patch_weight=0.5)
+    return Settings(schedule, levels=steps, crops=crops)

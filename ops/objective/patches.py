@@ -10,6 +10,7 @@ from torch.nn.functional import cross_entropy, normalize
 
 from ..encoders.protocol import Embedding
 from ..space import Space
+from .pooling import best_fraction
 from .value import Measure, Moment, Objective
 
 
@@ -20,8 +21,8 @@ def patches(
 
     direction: [D], the target in the centred space. distractors: [K, D], other concepts there.
     Each dense token is moved by its modality's mean into the centred space and compared with the
-    target and the distractors; each of those is pooled over its best `fraction` of tokens by a
-    log-mean-exp; the loss is the cross-entropy of the target among the pooled scores, in nats
+    target and the distractors; each of those is pooled over its best `fraction` of tokens
+    (`best_fraction`); the loss is the cross-entropy of the target among the pooled scores, in nats
     divided by log(K + 1), so that an undecided picture has 1. The metric "patches" is the target's
     pooled score less the distractors' mean, a difference of cosines. The order of tokens is of no account.
 
@@ -39,15 +40,13 @@ def patches(
         cosines = tokens @ rivals.to(tokens).T
         # What a token shares with every distractor is generic to the modality and says nothing.
         cosines = cosines - cosines[..., 1:].mean(-1, keepdim=True)
-        kept = max(1, round(fraction * cosines.shape[1]))
-        best = cosines.topk(kept, dim=1).values
-        scores = temperature * (torch.logsumexp(best / temperature, dim=1) - math.log(kept))
+        scores = best_fraction(cosines, fraction, temperature)
         first = torch.zeros(len(scores), dtype=torch.long, device=scores.device)
         loss = cross_entropy(scores / temperature, first, reduction="none") / math.log(scores.shape[1])
         margin = scores[:, 0] - scores[:, 1:].mean(1)
         return Measure(loss, {"patches": margin.detach()})
 
-    return Objective("patches", measure)
+    return Objective(f"patches among {len(rivals)} concepts", measure)
 
 
 def distractors(direction: Tensor, bank: Tensor, count: int, rng: torch.Generator, ceiling: float = 0.35) -> Tensor:

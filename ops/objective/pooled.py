@@ -23,4 +23,4 @@ def pooled(direction: Tensor, space: Space) -> Objective:
         cosine = centred @ target.to(centred)
         return Measure(1 - cosine, {"cosine": cosine.detach()})
 
-    return Objective("pooled", measure)
+    return Objective("pooled cosine", measure)

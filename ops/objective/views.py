@@ -7,7 +7,9 @@ looks, never the embeddings: an averaged embedding can be right with every look 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -22,7 +24,57 @@ CLOSEST = 0.7
 """The smallest share of a frame's side that a look takes in. Closer looks ask for the concept inside itself: with 0.35
 falling to 0.15, six pocket words ended at a mean cosine of 0.26 and with 0.7 at 0.34, and hearts and houses fell apart."""
 
-Glimpse = Callable[[Tensor, Moment, int], Tensor]
+
+@dataclass(frozen=True)
+class Framing:
+    """How looks are drawn, and how that changes over a run.
+
+    early, late: (smallest, largest) share of a frame's side that a look takes in, 0 < smallest <= largest <= 1, at the first
+        and at the last step, linear in between; the place is drawn within the frame. Of a sound, the share that stays when it
+        is shifted in time.
+    whole: share of the drawn looks that are whole, 0..1, evenly spread; they are flipped and noisy like the others.
+    noise: standard deviation of the noise on looks at the first and at the last step, in units of the media, 0 or more.
+    untouched: whether the media as they are count as the first look. Without it they are looked at for the metrics alone.
+    """
+
+    early: tuple[float, float] = (CLOSEST, 1.0)
+    late: tuple[float, float] = (CLOSEST, 1.0)
+    whole: float = 0.25
+    noise: tuple[float, float] = (0.1, 0.02)
+    untouched: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("early", "late"):
+            smallest, largest = getattr(self, name)
+            if not 0 < smallest <= largest <= 1:
+                raise ValueError(f"{name} is ({smallest}, {largest}), expected 0 < smallest <= largest <= 1")
+        if not 0 <= self.whole <= 1:
+            raise ValueError(f"whole is {self.whole}, expected a share in 0..1")
+        if not all(0 <= deviation < math.inf for deviation in self.noise):
+            raise ValueError(f"noise is {self.noise}, expected two numbers of 0 or more")
+
+    def range(self, progress: float) -> tuple[float, float]:
+        """The smallest and the largest share at a progress of 0..1."""
+        smallest, largest = (_between(early, late, progress) for early, late in zip(self.early, self.late))
+        return smallest, largest
+
+    def deviation(self, progress: float) -> float:
+        """The standard deviation of the noise at a progress of 0..1."""
+        return _between(*self.noise, progress)
+
+
+STEADY: dict[Modality, Framing] = {
+    "image": Framing(),
+    "video": Framing(),
+    "audio": Framing((0.75, 1.0), (0.9, 1.0), 0.0, (0.01, 0.002)),
+}
+"""What is used unless told otherwise."""
+SHRINKING = Framing((0.35, 1.0), (0.15, 0.6))
+"""From large and whole to close: what larger encoders, which read parts, may want; see `CLOSEST` for the pocket's."""
+CUTOUTS = Framing((0.5, 0.95), (0.5, 0.95), 0.0, (0.0, 0.0), untouched=False)
+"""The cutouts of lucidrains/big-sleep, with sides drawn evenly; no look is whole."""
+
+Glimpse = Callable[[Tensor, Moment, int, Framing], Tensor]
 
 
 class Rated(Protocol):
@@ -31,57 +83,66 @@ class Rated(Protocol):
     modality: Modality
 
 
-def views(objective: Objective, encoder: Encoder, generator: Rated, count: int = 8) -> Objective:
+def views(objective: Objective, encoder: Encoder, generator: Rated, count: int = 8, framing: Framing | None = None) -> Objective:
     """Objective on media, from an objective on embeddings: its mean loss over `count` looks.
 
-    The first look is always the whole, untouched media, and the metrics are those of that look;
-    with `count` 1 it is the only one. Media as `generator` decodes them: image [B, 3, H, W],
-    audio [B, C, T], video [B, T, 3, H, W]. The looks are noisy early in the run and clean
-    late.
+    framing: how they are drawn, by default as `STEADY` has it for the modality. The first look is the whole, untouched media,
+    and with `count` 1 the only one, unless the framing leaves it out of the loss; the metrics are always those of it. Media as
+    `generator` decodes them: image [B, 3, H, W], audio [B, C, T], video [B, T, 3, H, W].
+    ValueError for a count below 1.
     """
     if count < 1:
         raise ValueError(f"count of views must be at least 1, not {count}")
     glimpse, encode = _LOOKS[generator.modality]
+    how = framing or STEADY[generator.modality]
+    drawn = count - how.untouched
 
     def measure(media: Tensor, moment: Moment) -> Measure:
-        looks = torch.cat([media[None], glimpse(media, moment, count - 1)]) if count > 1 else media[None]
-        loss, metrics = objective(encode(encoder, generator, looks.flatten(0, 1)), moment)
+        looks = [media[None]] if how.untouched else []
+        if drawn:
+            looks.append(glimpse(media, moment, drawn, how))
+        loss, metrics = objective(encode(encoder, generator, torch.cat(looks).flatten(0, 1)), moment)
+        if not how.untouched:
+            with torch.no_grad():
+                metrics = objective(encode(encoder, generator, media), moment).metrics
         batch = len(media)
         return Measure(loss.view(count, batch).mean(0), {name: value[:batch] for name, value in metrics.items()})
 
     return Objective(f"mean over {count} views of ({objective.description})", measure)
 
 
-def image_views(pixels: Tensor, moment: Moment, count: int) -> Tensor:
-    """`count` framings of pixels [B, 3, H, W] -> [count, B, 3, H, W]: crops, flips, noise; every fourth is whole."""
+def image_views(pixels: Tensor, moment: Moment, count: int, framing: Framing = STEADY["image"]) -> Tensor:
+    """`count` framings of pixels [B, 3, H, W] -> [count, B, 3, H, W]: crops, flips, noise."""
     flips = torch.randint(0, 2, (count,), generator=moment.rng) * 2.0 - 1.0
-    framed = _crop(pixels, _boxes(count, moment), flips)
-    return framed + _noise(framed, _between(0.1, 0.02, moment.progress), moment)
+    framed = _crop(pixels, _boxes(count, moment, framing), flips)
+    return framed + _noise(framed, framing, moment)
 
 
-def video_views(frames: Tensor, moment: Moment, count: int) -> Tensor:
+def video_views(frames: Tensor, moment: Moment, count: int, framing: Framing = STEADY["video"]) -> Tensor:
     """`count` framings of frames [B, T, 3, H, W] -> [count, B, T, 3, H, W]; one crop for all frames of a look.
 
     No flips: left and right are part of what a motion means.
     """
     batch, time = frames.shape[:2]
-    framed = _crop(frames.flatten(0, 1), _boxes(count, moment), torch.ones(count))
+    framed = _crop(frames.flatten(0, 1), _boxes(count, moment, framing), torch.ones(count))
     framed = framed.unflatten(1, (batch, time))
-    return framed + _noise(framed, _between(0.1, 0.02, moment.progress), moment)
+    return framed + _noise(framed, framing, moment)
 
 
-def audio_views(wave: Tensor, moment: Moment, count: int) -> Tensor:
-    """`count` takes of wave [B, C, T] -> [count, B, C, T]: shifted in time by up to a quarter, louder or softer, noisy."""
+def audio_views(wave: Tensor, moment: Moment, count: int, framing: Framing = STEADY["audio"]) -> Tensor:
+    """`count` takes of wave [B, C, T] -> [count, B, C, T]: shifted in time to and fro, louder or softer, noisy."""
     length = wave.shape[-1]
-    reach = _between(0.25, 0.1, moment.progress) * length
-    shifts = (torch.rand(count, generator=moment.rng) * 2 - 1) * reach
+    smallest, largest = framing.range(moment.progress)
+    drawn = torch.rand(count, generator=moment.rng) * 2 - 1
+    shifts = (drawn * (largest - smallest) + drawn.sign() * (1 - largest)) * length
+    shifts[_whole(count, framing)] = 0
     gains = torch.exp((torch.rand(count, generator=moment.rng) * 2 - 1) * 0.35)
     takes = []
     for shift, gain in zip(shifts.round().long().tolist(), gains.tolist()):
         moved = pad(wave, (shift, 0))[..., :length] if shift >= 0 else pad(wave, (0, -shift))[..., -shift:]
         takes.append(gain * moved)
     taken = torch.stack(takes)
-    return taken + _noise(taken, _between(0.01, 0.002, moment.progress), moment)
+    return taken + _noise(taken, framing, moment)
 
 
 _LOOKS: dict[Modality, tuple[Glimpse, Callable[[Encoder, Rated, Tensor], Embedding]]] = {
@@ -95,12 +156,18 @@ def _between(early: float, late: float, progress: float) -> float:
     return early + (late - early) * progress
 
 
-def _boxes(count: int, moment: Moment) -> Tensor:
+def _boxes(count: int, moment: Moment, framing: Framing) -> Tensor:
     """[count, 3]: side as a share of the frame, and the centre (x, y) in -1..1, so that the box stays inside."""
-    side = CLOSEST + (1 - CLOSEST) * torch.rand(count, generator=moment.rng)
-    side[3::4] = 1.0
+    smallest, largest = framing.range(moment.progress)
+    side = smallest + (largest - smallest) * torch.rand(count, generator=moment.rng)
+    side[_whole(count, framing)] = 1.0
     centre = (torch.rand(count, 2, generator=moment.rng) * 2 - 1) * (1 - side[:, None])
     return torch.cat([side[:, None], centre], dim=1)
+
+
+def _whole(count: int, framing: Framing) -> list[int]:
+    """Which of `count` looks are whole: every fourth for a share of a quarter."""
+    return [i for i in range(count) if int((i + 1) * framing.whole + 1e-9) > int(i * framing.whole + 1e-9)]
 
 
 def _crop(pixels: Tensor, boxes: Tensor, flips: Tensor) -> Tensor:
@@ -116,5 +183,5 @@ def _crop(pixels: Tensor, boxes: Tensor, flips: Tensor) -> Tensor:
     return sampled.unflatten(0, (len(boxes), batch))
 
 
-def _noise(like: Tensor, deviation: float, moment: Moment) -> Tensor:
-    return deviation * torch.randn(like.shape, generator=moment.rng).to(like)
+def _noise(like: Tensor, framing: Framing, moment: Moment) -> Tensor:
+    return framing.deviation(moment.progress) * torch.randn(like.shape, generator=moment.rng).to(like)

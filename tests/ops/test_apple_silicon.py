@@ -4,6 +4,7 @@ import pytest
 import torch
 from contracts.mps import ContractBroken, apple_silicon
 
+from concept_algebra.ops import features
 from concept_algebra.ops.calibration import Calibration, calibrated
 from concept_algebra.ops.collection import MINIMUM, Sample, calibrate
 from concept_algebra.ops.concept import Concept
@@ -11,10 +12,12 @@ from concept_algebra.ops.encoders import pocket as encoders
 from concept_algebra.ops.generators import pocket as generators
 from concept_algebra.ops.interpret.readout import compose, readout
 from concept_algebra.ops.media import write_mp4, write_png, write_wav
-from concept_algebra.ops.objective.alignment import alignment
+from concept_algebra.ops.objective.alignment import Weights, alignment
 from concept_algebra.ops.objective.value import Measure, Objective
 from concept_algebra.ops.optimise import Schedule, optimise
 from concept_algebra.ops.priors.flair import Flair
+from concept_algebra.ops.render import embed
+from concept_algebra.ops.written import phrase
 
 SCHEDULE = Schedule(steps=2, lr=0.1, final_lr=0.01)
 
@@ -31,9 +34,11 @@ def generator(request, pocket):
     return generators.load(request.param, pocket)
 
 
-def test_a_step_with_prior_views_and_reading(pocket, generator):
-    direction = Concept.from_text("fire", pocket).direction
-    objective = alignment(direction, pocket, generator, crops=2, patch_weight=0.5, seed=0)
+def test_a_step_with_every_term_prior_views_and_reading(pocket, generator):
+    drawn = [generator.decode(generator.start(1, seed)) for seed in (1, 2)]
+    leaves = [Concept.from_embedding(embed(pocket, generator, media), pocket.space, phrase(f"drawn {i}")) for i, media in enumerate(drawn)]
+    concept = (Concept.from_text("fire", pocket) + leaves[0] - leaves[1]).decomposed(features.load("pocket", pocket)[1])
+    objective = alignment(concept, pocket, generator, Weights(1, 1, 1, 1, 1, 1, 1), crops=2, seed=0)
     with apple_silicon():
         steps = list(optimise(generator, objective, Flair(generator, 2), SCHEDULE, seed=0))
     assert len(steps) == 2

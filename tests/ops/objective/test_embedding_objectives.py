@@ -2,32 +2,13 @@
 
 import pytest
 import torch
+from drawn import MOMENT, SIZE, SPACE, drawn, embedding, with_tokens
 from torch.nn.functional import normalize
 
-from concept_algebra.ops.encoders.protocol import Embedding
+from concept_algebra.ops.objective.contrast import contrast
 from concept_algebra.ops.objective.patches import distractors, patches
 from concept_algebra.ops.objective.pooled import pooled
-from concept_algebra.ops.objective.value import Moment
-from concept_algebra.ops.space import Space
-
-SIZE = 12
-MOMENT = Moment(0.5, torch.Generator("cpu"))
-
-
-def drawn(*shape, seed=0, dtype=torch.float32):
-    return torch.randn(*shape, generator=torch.Generator("cpu").manual_seed(seed)).to(dtype)
-
-
-SPACE = Space("test", SIZE, {"image": 0.3 * normalize(drawn(SIZE, seed=1), dim=0)}, {"image": 0.7})
-
-
-def embedding(pooled_rows, dense_rows):
-    return Embedding(pooled_rows, dense_rows, dense_rows, (dense_rows.shape[1],), "image")
-
-
-def with_tokens(dense_rows):
-    return embedding(normalize(dense_rows.mean(1), dim=-1), dense_rows)
-
+from concept_algebra.ops.objective.pooling import best_fraction
 
 def test_pooled_is_zero_where_the_space_places_the_direction():
     direction = drawn(SIZE, seed=2)
@@ -45,10 +26,14 @@ def test_pooled_is_one_minus_the_centred_cosine():
     assert torch.allclose(metrics["cosine"], expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["pooled", "patches"])
+@pytest.mark.parametrize("kind", ["pooled", "patches", "contrast"])
 def test_gradient_is_that_of_finite_differences(kind):
     direction, rivals = drawn(SIZE, seed=2, dtype=torch.float64), drawn(5, SIZE, seed=4, dtype=torch.float64)
-    objective = pooled(direction, SPACE) if kind == "pooled" else patches(direction, rivals, SPACE)
+    objective = {
+        "pooled": pooled(direction, SPACE),
+        "patches": patches(direction, rivals, SPACE),
+        "contrast": contrast(direction, rivals, SPACE, temperature=0.3),
+    }[kind]
     rows = normalize(drawn(2, 6, SIZE, seed=5, dtype=torch.float64), dim=-1).requires_grad_()
     assert torch.autograd.gradcheck(lambda x: objective(with_tokens(x), MOMENT).loss, rows)
 
@@ -115,3 +100,44 @@ def test_bank_of_synonyms_is_refused():
 def test_what_makes_no_sense_is_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         patches(**{"direction": DIRECTION, "distractors": RIVALS, "space": SPACE} | wrong)
+
+
+def told(rows, direction=DIRECTION, rivals=RIVALS, **more):
+    return contrast(direction, rivals, SPACE, **more)(embedding(rows, rows[:, None]), MOMENT)
+
+
+def test_contrast_is_the_cross_entropy_of_the_centred_cosines():
+    rows = normalize(drawn(3, SIZE, seed=3), dim=-1)
+    cosines = torch.cosine_similarity((rows - SPACE.means["image"])[:, None], torch.cat([DIRECTION[None], RIVALS])[None], dim=-1)
+    weights = (cosines.double() / 0.05).exp()
+    share = weights[:, 0] / weights.sum(1)
+    loss, metrics = told(rows)
+    assert torch.allclose(loss.double(), -share.log() / torch.tensor(6.0).log(), atol=1e-4)
+    assert torch.allclose(metrics["contrast"].double(), share, atol=1e-5)
+
+
+def test_contrast_reads_what_a_look_is_nearest_to_and_not_how_near():
+    near, far = (SPACE.place(DIRECTION + away * drawn(SIZE, seed=20), "image")[None] for away in (0.0, 0.6))
+    assert float(pooled(DIRECTION, SPACE)(embedding(far, far[:, None]), MOMENT).loss) > 0.1
+    assert float(told(near).loss) < 0.03 and float(told(far).loss) < 0.03
+    assert float(told(far, RIVALS[0], torch.cat([DIRECTION[None], RIVALS[1:]])).loss) > 1
+
+
+def test_an_undecided_look_costs_one():
+    rows = normalize(drawn(1, SIZE, seed=3), dim=-1)
+    assert float(told(rows, rivals=DIRECTION.expand(5, SIZE)).loss) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("wrong", [{"temperature": 0.0}, {"temperature": float("nan")}, {"distractors": RIVALS[0]}, {"distractors": RIVALS[:0]}])
+def test_a_contrast_that_makes_no_sense_is_refused(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        contrast(**{"direction": DIRECTION, "distractors": RIVALS, "space": SPACE} | wrong)
+
+
+def test_best_fraction_lies_between_the_mean_of_the_best_and_the_maximum():
+    scores = drawn(3, 8, 5, seed=1)
+    best = scores.sort(1, descending=True).values[:, :4]
+    pools = [best_fraction(scores, 0.5, temperature) for temperature in (1e-3, 0.3, 1e3)]
+    assert torch.allclose(pools[0], best[:, 0], atol=0.01) and torch.allclose(pools[2], best.mean(1), atol=0.01)
+    assert (best.mean(1) < pools[1]).all() and (pools[1] < best[:, 0]).all()
+    assert torch.allclose(best_fraction(torch.full((1, 3, 1), 0.25), 0.1, 0.07), torch.tensor(0.25))

@@ -1,13 +1,13 @@
 """Looks: what they keep, what they draw, and their gradients by finite differences."""
 
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from concept_algebra.ops.objective.alignment import alignment
 from concept_algebra.ops.objective.value import Measure, Moment, Objective
-from concept_algebra.ops.objective.views import CLOSEST, audio_views, image_views, video_views, views
+from concept_algebra.ops.objective.views import CLOSEST, CUTOUTS, SHRINKING, STEADY, Framing, audio_views, image_views, video_views, views
 
 GLIMPSES = {"image": image_views, "video": video_views, "audio": audio_views}
 SHAPES = {"image": (2, 3, 12, 10), "video": (2, 3, 3, 12, 10), "audio": (2, 1, 64)}
@@ -132,12 +132,68 @@ def test_no_views_are_refused():
         views(mean_of(), spy([]), SimpleNamespace(modality="image"), 0)
 
 
-def test_alignment_logs_the_cosine_and_never_optimises_it_alone(encoder):
-    direction = encoder.space.word_directions[0]
-    generator = SimpleNamespace(modality="image")
-    objective = alignment(direction, encoder, generator, crops=4, patch_weight=0.5, seed=0)
-    loss, metrics = objective(media("image"), moment())
-    assert set(metrics) == {"cosine", "patches"}
-    pooled_only = alignment(direction, encoder, generator, crops=4, patch_weight=0.0, seed=0)(media("image"), moment())
-    assert torch.equal(pooled_only.metrics["cosine"], metrics["cosine"])
-    assert not torch.allclose(pooled_only.loss, loss)
+def sides(framing, progress, count=200):
+    """The share of the frame's side that each look takes in, read off a ramp's slope."""
+    ramp = torch.linspace(0, 1, 65).expand(1, 3, 9, 65)
+    looks = quiet(ramp, partial(image_views, framing=framing), count, progress)[:, 0, 0, 0]
+    return (looks[:, -1] - looks[:, 0]).abs()
+
+
+@pytest.mark.parametrize(
+    "framing, progress, smallest, largest",
+    [(SHRINKING, 0.0, 0.35, 1.0), (SHRINKING, 0.5, 0.25, 0.8), (SHRINKING, 1.0, 0.15, 0.6), (CUTOUTS, 0.0, 0.5, 0.95), (CUTOUTS, 1.0, 0.5, 0.95)],
+)
+def test_looks_shrink_as_the_framing_says(framing, progress, smallest, largest):
+    found = sides(framing, progress)
+    found = found[[i for i in range(200) if not framing.whole or i % 4 != 3]]
+    assert smallest - 1e-4 <= float(found.min()) < smallest + 0.05
+    assert largest - 0.05 < float(found.max()) <= largest + 1e-4
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 1.0])
+def test_as_many_looks_are_whole_as_the_framing_says(share):
+    found = sides(Framing((0.5, 0.6), (0.5, 0.6), share), 0.5, 20)
+    assert int((found > 0.99).sum()) == round(20 * share)
+
+
+def test_sounds_are_shifted_as_the_framing_says_and_never_when_whole():
+    length = 400
+    click = torch.zeros(1, 1, length)
+    click[..., 200] = 1.0
+    framing = Framing((0.7, 0.9), (0.95, 1.0), 0.5)
+    places = quiet(click, partial(audio_views, framing=framing), 40, 0.0)[:, 0, 0].abs().argmax(-1)
+    away = (places - 200).abs()
+    assert (away[1::2] == 0).all() and ((away[::2] >= 40) & (away[::2] <= 120)).all() and len(set(places.tolist())) > 10
+
+
+@pytest.mark.parametrize("modality", GLIMPSES)
+def test_noise_is_the_framings(modality):
+    silence, framing = torch.zeros(SHAPES[modality]), Framing(noise=(0.4, 0.0))
+    assert float(GLIMPSES[modality](silence, moment(0.5), 64, framing).std()) == pytest.approx(0.2, rel=0.05)
+    assert not GLIMPSES[modality](silence, moment(1.0), 4, framing).any()
+
+
+def test_cutouts_leave_the_whole_out_of_the_loss_and_read_the_metrics_off_it():
+    seen = []
+    x = media("image").requires_grad_()
+    loss, metrics = views(mean_of(), spy(seen), SimpleNamespace(modality="image"), 4, CUTOUTS)(x, moment())
+    (looks,), (whole,) = seen
+    assert len(looks) == 8 and torch.equal(whole, x)
+    assert torch.allclose(loss, looks.flatten(1).mean(1).view(4, 2).mean(0))
+    assert torch.allclose(metrics["brightness"], x.flatten(1).mean(1))
+
+
+@pytest.mark.parametrize(
+    "wrong, message",
+    [
+        ({"early": (0.0, 1.0)}, "early is"), ({"late": (0.9, 0.5)}, "late is"), ({"late": (0.5, 1.1)}, "late is"),
+        ({"whole": 1.5}, "whole is"), ({"noise": (-0.1, 0.0)}, "noise is"), ({"noise": (0.1, float("inf"))}, "noise is"),
+    ],
+)  # fmt: skip
+def test_a_framing_that_makes_no_sense_is_refused(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        Framing(**wrong)
+
+
+def test_a_pictures_usual_looks_do_not_shrink():
+    assert STEADY["image"].range(0.0) == STEADY["image"].range(1.0) == (CLOSEST, 1.0)
