@@ -27,7 +27,8 @@ class Bridge:
     """Displaces the latent along E[x0 | x_t, positive] - E[x0 | x_t, negative] at a random noise level, normalised as VSD's.
 
     It is a direction and not an aim: a net that holds the two apart does so in a natural latent as well, and nothing but the
-    run's end or the objective stops the latent from going on that way.
+    run's end or the objective stops the latent from going on that way. It can only be as good as the net's words for
+    qualities: the pocket's know things, and there it tints a picture and leaves noise as it was.
     stats: prior_time and prior_pull (root mean square of the displacement).
 
     ValueError for a generator that cannot be told anything in words, as it says it itself.

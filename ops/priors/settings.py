@@ -20,7 +20,8 @@ class VsdSettings:
     rank: int = 8
     """Of the LoRA, 1 or more: low, so that it learns what the render shares with its own past, and not the render by heart."""
     every: int = 1
-    """Steps of the run from one prior step to the next, 1 or more. The way over the run stays the same, its cost falls."""
+    """Steps of the run from one prior step to the next, 1 or more. With 100 prior steps or more left the way over the run is as
+    long; with fewer it is shorter, and noise may not become a thing."""
     lr: float = 1e-3
     """The LoRA's learning rate in runs of up to 200 prior steps; longer ones take proportionally less. Above 0."""
     replay: int = 64

@@ -102,10 +102,9 @@ class Vsd:
         alarm = self._taken > JUDGED_FROM * self._total and not MEMORISED <= m <= UNLEARNED
         if alarm and not self._alarmed:
             self._alarmed = True
-            what = "has memorised the latent: it pulls as plain score distillation does"
-            if m > MEMORISED:
-                what = "has learned nothing, or there is nothing left to learn: it hardly pulls"
-            warnings.warn(f"VSD at step {step}: M = {m:.2f}, its LoRA {what}", PriorAlarm, stacklevel=2)
+            memorised = "has memorised the latent: it pulls as plain score distillation does"
+            idle = "has learned nothing, or there is nothing left to learn: it hardly pulls"
+            warnings.warn(f"VSD at step {step}: M = {m:.2f}, its LoRA {memorised if m < MEMORISED else idle}", PriorAlarm, stacklevel=2)
         stats = {"prior_time": float(t.mean()), "prior_pull": float(delta.square().mean().sqrt())}
         return PriorStep(delta, stats | {"prior_loss": loss, "prior_m": m, "prior_alarm": float(alarm)})
 

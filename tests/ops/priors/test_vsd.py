@@ -130,6 +130,15 @@ def test_no_alarm_between():
     assert all(0.2 < m < 0.98 and alarm == 0 for m, alarm in ms)
 
 
+def test_the_ceiling_of_times_falls_late_in_the_run():
+    generator = GaussianGenerator((4,), phi=SharedPhi())
+    z = generator.start(64, 5)
+    prior = begun(generator, z, VsdSettings(shift=50.0), steps=50)
+    means = [prior.step(z, step).stats["prior_time"] for step in range(50)]
+    # so large a shift draws nearly all times at the ceiling
+    assert min(means[:20]) > 0.9 and means[34] == pytest.approx(0.79, abs=0.03) and means[49] == pytest.approx(0.55, abs=0.03)
+
+
 def test_particles_are_normalised_each_by_itself():
     generator = GaussianGenerator((SIZE,), deviation=0.5, phi=SharedPhi())
     z = torch.tensor([[1.0], [8.0]]) * generator.start(2, 5)
