@@ -5,18 +5,23 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from concept_algebra.ops.generators.parametrisation import cosine, x0_from_epsilon, x0_from_v
+
 
 class GaussianGenerator:
     """A generator whose data are N(mean, deviation^2 I), so that its denoiser is known exactly; decoding is the identity.
 
-    Flow schedule: x_t = (1 - t) x0 + t eps, hence E[x0 | x_t] below (Gaussian conditioning).
+    x_t = alpha x0 + sigma eps on the flow's schedule or, by `family`, v-prediction's or epsilon's, hence E[x0 | x_t] below
+    (Gaussian conditioning). It goes by way of what the family predicts. Conditioning is a pair (mean, deviation) of other
+    data, or None for its own; prompts are looked up in `words`. phi: what `new_lora` gives.
     """
 
     id = "gaussian"
     modality = "image"
 
-    def __init__(self, shape=(3, 16, 16), mean=0.0, deviation=1.0):
+    def __init__(self, shape=(3, 16, 16), mean=0.0, deviation=1.0, family="flow", phi=None, words=None):
         self.latent_shape, self.mean, self.deviation = tuple(shape), mean, deviation
+        self.family, self.phi, self.words = family, phi, words or {}
 
     def start(self, size: int, seed: int) -> Tensor:
         return torch.randn(size, *self.latent_shape, generator=torch.Generator("cpu").manual_seed(seed))
@@ -25,15 +30,48 @@ class GaussianGenerator:
         return z
 
     def noise(self, t: Tensor) -> tuple[Tensor, Tensor]:
-        return 1 - t, t
+        return (1 - t, t) if self.family == "flow" else cosine(t)
 
-    def predict_x0(self, x_t: Tensor, t: Tensor, cond, lora: bool = False) -> Tensor:
+    def predict_x0(self, x_t: Tensor, t: Tensor, cond, lora=None) -> Tensor:
         alpha, sigma = self.noise(t.view(-1, *[1] * (x_t.ndim - 1)))
-        gain = alpha * self.deviation**2 / ((alpha * self.deviation) ** 2 + sigma**2)
-        return self.mean + gain * (x_t - alpha * self.mean)
+        if lora is not None and lora.knows_by_heart:
+            x0 = lora.value.expand_as(x_t)
+        else:
+            mean, deviation = cond or (self.mean, self.deviation)
+            if lora is not None:
+                mean, deviation = mean + lora.shift, deviation * lora.log_scale.exp()
+            gain = alpha * deviation**2 / ((alpha * deviation) ** 2 + sigma**2)
+            x0 = mean + gain * (x_t - alpha * mean)
+        if self.family == "flow":
+            return x_t - sigma * ((x_t - x0) / sigma) if sigma.min() > 0 else x0
+        eps = (x_t - alpha * x0) / sigma
+        return x0_from_epsilon(x_t, eps, alpha, sigma) if self.family == "epsilon" else x0_from_v(x_t, alpha * eps - sigma * x0, alpha, sigma)
+
+    def new_lora(self, rank: int, rng: torch.Generator):
+        return self.phi
 
     def condition(self, prompt):
-        return None
+        return None if prompt is None else self.words[prompt]
+
+
+class SharedPhi(torch.nn.Module):
+    """Adapts a GaussianGenerator by what all latents share and one cannot hide in: a mean and a deviation."""
+
+    knows_by_heart = False
+
+    def __init__(self):
+        super().__init__()
+        self.shift, self.log_scale = torch.nn.Parameter(torch.zeros(())), torch.nn.Parameter(torch.zeros(()))
+
+
+class MemorisingPhi(torch.nn.Module):
+    """Answers with one latent, whatever it is asked: a phi that is free to learn the particle by heart."""
+
+    knows_by_heart = True
+
+    def __init__(self, value: Tensor):
+        super().__init__()
+        self.value = torch.nn.Parameter(value.clone())
 
 
 class ToySound(GaussianGenerator):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import torch
 from torch import Tensor, nn
 
 from .. import runtime
 from ..encoders.pocket import PocketEncoder
 from ..encoders.protocol import Encoder
+from ..priors.lora import LoRA
 from ..space import fingerprint
 from .flow import along, x0_from_velocity
 
@@ -50,12 +53,21 @@ class LatentFlow(nn.Module):
         with torch.no_grad():
             return self._encoder[0].text([prompt]).pooled.to(self.device)
 
-    def predict_x0(self, x_t: Tensor, t: Tensor, cond: Tensor, lora: bool = False) -> Tensor:
-        """The prior's clean latent from x_t [B, *latent_shape] at times t [B]; cond [1, 768] or [B, 768]."""
-        if lora:
-            raise ValueError("lora=True, but no LoRA is attached to this generator")
-        v = self.prior(x_t, t, cond.expand(len(x_t), -1))
+    def predict_x0(self, x_t: Tensor, t: Tensor, cond: Tensor, lora: LoRA | None = None) -> Tensor:
+        """The prior's clean latent from x_t [B, *latent_shape] at times t [B]; cond [1, 768] or [B, 768].
+
+        ValueError for a LoRA of another generator's prior.
+        """
+        if lora is not None and lora.module is not self.prior:
+            raise ValueError(f"this LoRA adapts another {type(lora.module).__name__} than this generator's prior")
+        with lora.on() if lora is not None else nullcontext():
+            v = self.prior(x_t, t, cond.expand(len(x_t), -1))
         return x0_from_velocity(x_t, v, t)
+
+    def new_lora(self, rank: int, rng: torch.Generator) -> LoRA:
+        """On every attention and MLP of the hourglass's body, where a token sees the whole latent: in all its linear layers."""
+        linear = [path for path, part in self.prior.named_modules() if path.startswith("body.") and isinstance(part, nn.Linear)]
+        return LoRA(self.prior, linear, rank, rng)
 
     @torch.no_grad()
     def sample(self, cond: Tensor, size: int, seed: int, steps: int = 24, guidance: float = 3.0) -> Tensor:

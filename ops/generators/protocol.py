@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor
 
+from ..priors.lora import LoRA
 from ..space import Modality
 
 
@@ -27,8 +29,13 @@ class Generator(Protocol):
     def decode(self, z: Tensor, fast: bool = False) -> Tensor:
         """Media as the encoder wants it, unclamped: image [B, 3, H, W], audio [B, 1, T], video [B, T, 3, H, W]."""
 
-    def predict_x0(self, x_t: Tensor, t: Tensor, cond: Any, lora: bool = False) -> Tensor:
-        """The diffusion model's estimate of the clean latent from x_t [B, ...] at times t [B]."""
+    def predict_x0(self, x_t: Tensor, t: Tensor, cond: Any, lora: LoRA | None = None) -> Tensor:
+        """The diffusion model's estimate of the clean latent from x_t [B, ...] at times t [B]; adapted by a LoRA of its own
+        if one is given, and then differentiable in the LoRA's parameters."""
+
+    def new_lora(self, rank: int, rng: torch.Generator) -> LoRA:
+        """A fresh LoRA, drawn from `rng`, on the layers of the diffusion model that one should adapt. It changes nothing
+        until it is trained and given to `predict_x0`; any number may exist beside each other."""
 
     def noise(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """The schedule's (alpha, sigma) at t, so that x_t = alpha * x0 + sigma * eps."""

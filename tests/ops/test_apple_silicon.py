@@ -16,6 +16,7 @@ from concept_algebra.ops.objective.alignment import Weights, alignment
 from concept_algebra.ops.objective.value import Measure, Objective
 from concept_algebra.ops.optimise import Schedule, optimise
 from concept_algebra.ops.priors.flair import Flair
+from concept_algebra.ops.priors.settings import BridgeSettings, VsdSettings, make
 from concept_algebra.ops.render import embed
 from concept_algebra.ops.written import phrase
 
@@ -42,6 +43,18 @@ def test_a_step_with_every_term_prior_views_and_reading(pocket, generator):
     with apple_silicon():
         steps = list(optimise(generator, objective, Flair(generator, 2), SCHEDULE, seed=0))
     assert len(steps) == 2
+
+
+@pytest.mark.parametrize("settings", [VsdSettings(rank=2, guidance=2.0), BridgeSettings()])
+def test_the_distilling_priors(generator, settings):
+    cond = generator.condition("fire") if isinstance(settings, VsdSettings) else None
+    with apple_silicon():
+        prior = make(settings, generator, cond=cond)
+        z = generator.start(1, 0)
+        prior.begin(z, generator.condition(None), 60, torch.Generator("cpu").manual_seed(0))
+        for step in range(2):  # the second is shown the first's latent, and has moments
+            delta = prior.step(z, step).delta
+    assert torch.isfinite(delta).all()
 
 
 def test_a_planted_float64_in_the_loss_is_caught(pocket, generator):

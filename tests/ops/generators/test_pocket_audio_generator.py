@@ -114,8 +114,8 @@ def test_condition_of_nothing_is_null_and_differs_from_a_word(fresh):
     assert null.isnan().all() and word.shape == (1, 768)
     x, t = fresh.start(1, 3), torch.tensor([0.5])
     assert not torch.allclose(fresh.predict_x0(x, t, null), fresh.predict_x0(x, t, word))
-    with pytest.raises(ValueError, match="no LoRA"):
-        fresh.predict_x0(x, t, null, lora=True)
+    lora = fresh.new_lora(2, torch.Generator().manual_seed(0))
+    assert torch.equal(fresh.predict_x0(x, t, null, lora), fresh.predict_x0(x, t, null))
 
 
 def test_a_prompt_in_a_language_the_prior_has_not_learned_is_refused(encoder):

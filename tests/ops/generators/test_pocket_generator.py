@@ -4,6 +4,7 @@ import torch
 from concept_algebra.ops.encoders import pocket as encoders
 from concept_algebra.ops.generators.pocket import load
 from concept_algebra.ops.generators.protocol import Generator
+from concept_algebra.ops.priors.lora import LoRA
 
 SHAPES = {"image": (3, 128, 128), "video": (8, 3, 128, 128)}
 
@@ -59,10 +60,29 @@ def test_the_prior_denoises_what_it_knows_and_tells_words_apart(generator):
     assert (clean - free).norm() > 1e-3
 
 
+def test_a_lora_adapts_the_body_of_the_prior_alone_and_leaves_no_trace(generator):
+    x, t, null = generator.start(1, 3), torch.full((1,), 0.5), generator.condition(None)
+    lora = generator.new_lora(2, torch.Generator().manual_seed(0))
+    paths = {name.split(".lora_")[0].removeprefix("base_model.model.") for name in lora.state_dict()}
+    blocks = len(generator.prior.body)
+    attention = [f"{i}.{kind}.{layer}_proj" for i in range(blocks) for layer in ("q", "k", "v", "out") for kind in ("self_attn", "temporal_attn")]
+    mlp = [f"{i}.mlp.fc{layer}" for i in range(blocks) for layer in (1, 2)]
+    if generator.modality == "image":
+        attention = [path for path in attention if "temporal" not in path]
+    here = dict(generator.prior.named_modules())
+    assert paths == {f"body.{path}" for path in attention + mlp if f"body.{path}" in here}
+    with torch.no_grad():
+        before = generator.predict_x0(x, t, null)
+        assert torch.equal(generator.predict_x0(x, t, null, lora), before)
+        for p in lora.parameters():
+            p.add_(0.1)
+        assert not torch.allclose(generator.predict_x0(x, t, null, lora), before)
+        assert torch.equal(generator.predict_x0(x, t, null), before)
+
+
 def test_what_it_cannot_do_is_said(generator, encoder):
-    with pytest.raises(ValueError, match="no LoRA is attached"):
-        generator.predict_x0(generator.start(1, 0), torch.zeros(1), generator.condition(None), lora=True)
+    foreign = LoRA(generator.prior.body, ["0.mlp.fc1"], 2, torch.Generator())
+    with pytest.raises(ValueError, match="adapts another ModuleList than this generator's prior"):
+        generator.predict_x0(generator.start(1, 0), torch.zeros(1), generator.condition(None), foreign)
     with pytest.raises(ValueError, match="no pocket generator makes 'text'"):
         load("text", encoder)
-    linears = [m for m in generator.prior.modules() if isinstance(m, torch.nn.Linear)]
-    assert len(linears) > 20  # what a LoRA attaches to
