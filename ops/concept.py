@@ -218,6 +218,9 @@ class Concept:
     def __sub__(self, other: Concept) -> Concept:
         if not isinstance(other, Concept):
             return NotImplemented
+        if self.code and not other.code:
+            # first its features, then minus: those of the opposite direction are not what is taken away
+            other = other.decomposed(self.code.dictionary)
         return self + -1 * other
 
     def __or__(self, other: Concept) -> Concept:

@@ -371,7 +371,8 @@ def test_coded_concepts_compose_as_their_codes_do(encoder, toy, wa, wb, w, t):
 def test_a_dense_side_is_decomposed_too_and_a_union_wants_codes(encoder, toy):
     fire, water = text("fire", encoder), text("water", encoder)
     coded = water.decomposed(toy)
-    for mixed, whole in ((fire - coded, fire.decomposed(toy) - coded), (coded | fire, coded | fire.decomposed(toy))):
+    pairs = ((fire - coded, fire.decomposed(toy) - coded), (coded - fire, coded - fire.decomposed(toy)), (coded | fire, coded | fire.decomposed(toy)))
+    for mixed, whole in pairs:
         assert torch.equal(mixed.code.amounts, whole.code.amounts) and str(mixed) == str(whole)
     assert str(coded + (fire - water)) == "water + coded(fire - water)"
     for t in (0.0, 0.4, 1.0):
