@@ -10,14 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import runtime
 from .generators.protocol import Generator
 from .objective.value import Moment, Objective
-from .particles import Best, Mean, Particles, rms
+from .particles import Best, Mean, Particles, rms, started
 from .priors.protocol import Prior
 from .run_state import RunState, described
 from .schedule import PATIENCE, Schedule, Watch
-from .space import finite
 
 FAST_SHARE = 0.8
 """The first part of a run decodes the generator's fast way, the rest as the result will be decoded."""
@@ -100,22 +98,13 @@ def optimise(
     for a state of another run.
     """
     seeds = [seed] if isinstance(seed, int) else list(seed)
-    if not seeds:
-        raise ValueError("no seed was given, expected one for each particle")
     made_with = {
         "schedule": asdict(schedule), "seeds": seeds, "generator": generator.id, "prior": described(prior),
         "objective": objective.description, "result": "latest of lowest loss" if score is None else "best scored",
     }  # fmt: skip
     if state is not None:
         state.require(made_with)
-    rng = runtime.rng(seeds[0])
-    first = torch.cat([generator.start(1, each) for each in seeds])
-    if start is not None:
-        if start.shape != first.shape:
-            raise ValueError(f"the starting latent has shape {tuple(start.shape)}, this generator's is {tuple(first.shape)}")
-        first = finite(start, "the starting latent").to(first)
-        # it may have been made from this seed: the noise it began with is not drawn again to be laid over it
-        torch.randn(first.shape, generator=rng)
+    first, rng = started(generator, seeds, start)
     particles, best = Particles(first, schedule), Best(first)
     mean = Mean(first, schedule.ema) if schedule.ema else None
     watch = Watch(schedule.plateau, len(seeds)) if schedule.plateau else None

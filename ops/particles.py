@@ -3,15 +3,38 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from . import runtime
 from .generators.flow import along
+from .generators.protocol import Generator
 from .schedule import Schedule
+from .space import finite
 
 BETAS = (0.9, 0.99)
+
+
+def started(generator: Generator, seeds: Sequence[int], given: Tensor | None = None) -> tuple[Tensor, torch.Generator]:
+    """Where a run of B seeds starts: latents [B, ...], each the generator's own for its seed or those `given`, and the run's
+    random numbers, from the first seed.
+
+    ValueError for no seeds, and for latents of another shape or with NaN.
+    """
+    if not seeds:
+        raise ValueError("no seed was given, expected one for each particle")
+    rng = runtime.rng(seeds[0])
+    first = torch.cat([generator.start(1, seed) for seed in seeds])
+    if given is None:
+        return first, rng
+    if given.shape != first.shape:
+        raise ValueError(f"the starting latent has shape {tuple(given.shape)}, this generator's is {tuple(first.shape)}")
+    # it may have been made from this seed: the noise it began with is not drawn again to be laid over it
+    torch.randn(first.shape, generator=rng)
+    return finite(given, "the starting latent").to(first), rng
 
 
 class Particles:
