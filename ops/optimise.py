@@ -94,8 +94,8 @@ def optimise(
 
     A loss or gradient that is not finite throws all particles back to where they were up to `SAFE_EVERY` steps before,
     and halves the rate, once; the second time it is an OptimisationError.
-    Closing the iterator stops the run. ValueError for no seeds, for a start of another shape or with NaN, and (OtherRun)
-    for a state of another run.
+    Closing the iterator stops the run. ValueError for no seeds, for a start of another shape or with NaN, for a state of a
+    run that had ended, and (OtherRun) for one of another run.
     """
     seeds = [seed] if isinstance(seed, int) else list(seed)
     made_with = {
@@ -104,6 +104,8 @@ def optimise(
     }  # fmt: skip
     if state is not None:
         state.require(made_with)
+        if state.ended:
+            raise ValueError(f"the run had ended after {state.index} steps: nothing of it is left to do")
     first, rng = started(generator, seeds, start)
     particles, best = Particles(first, schedule), Best(first)
     mean = Mean(first, schedule.ema) if schedule.ema else None
@@ -115,7 +117,8 @@ def optimise(
         if index != done:
             raise RuntimeError(f"the run has gone on from step {index} to {done}: its state is had before the next step is asked for")
         everything = {name: part.state_dict() for name, part in {**parts, "prior": prior}.items()}
-        return RunState.of(index, made_with, everything | {"run": {"rng": rng.get_state(), "slowed": slowed}})
+        run = {"rng": rng.get_state(), "slowed": slowed, "ended": stopped is not None or index == schedule.steps}
+        return RunState.of(index, made_with, everything | {"run": run})
 
     prior.begin(first.detach().clone(), generator.condition(None), schedule.steps, rng)
     if state is not None:

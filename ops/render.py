@@ -141,6 +141,8 @@ def renders(
         # of a state that fits none, the first tells what is wrong with it
         at = next((i for i, (schedule, _) in enumerate(todo) if state.made_with.get("schedule") == asdict(schedule)), 0)
         before, todo = sum(schedule.steps for schedule, _ in todo[:at]), todo[at:]
+        if state.ended and len(todo) > 1:
+            before, todo, start, state = state.index, todo[1:], state.part("best")["latent"], None
     for schedule, prior in todo:
         chooses = None if isinstance(prior, Flair) else score
         for step in optimise(generator, named, prior, schedule, seeds, reader, step.best if step else start, chooses, state):

@@ -45,6 +45,11 @@ class RunState:
             tensors = {name: value.detach().to("cpu", copy=True) for name, value in flat.items() if isinstance(value, Tensor)}
         return cls(index, made_with, {name: value for name, value in flat.items() if name not in tensors}, tensors)
 
+    @property
+    def ended(self) -> bool:
+        """Whether the run had come to its end, or to a plateau."""
+        return bool(self.facts["run.ended"])
+
     def part(self, name: str) -> Flat:
         """The flat state of one part."""
         everything = {**self.facts, **self.tensors}
