@@ -42,12 +42,13 @@ class Instruments:
     """Readings of one render; None for what cannot be measured there.
 
     robust: cosine with the target when worn (see `worn`), -1..1. robust_drop: the share of the cosine that is lost by it;
-    None where there was no match to lose. held_out_gap: how much better the render does with the encoder that it was optimised
-    with than with another one; each is in standard deviations of that encoder's cosines of the render with its vocabulary's
-    words. clipped: share of values beyond the medium's range by more than `CLIPPED`, 0..1. norm: |z| / sqrt(d).
-    round_trip: |E(D(z)) - z| / |z|, of generators that encode. leakage: cosine with the target of what the prior makes alone from the same seed, as a share of the
-    render's; of renders with a prior. slope: of the spectrum (see `slope`). alarms: a sentence for each number that is out
-    of bounds; the bounds are rules of thumb, see `alarms`.
+    None where there was no match to lose. held_out_gap: how much better the render does with the encoder that it was
+    optimised with than with another one; each is in standard deviations of that encoder's cosines of the render with its
+    vocabulary's words. clipped: share of values beyond the medium's range by more than `CLIPPED`, 0..1.
+    norm: |z| / sqrt(d). round_trip: |E(D(z)) - z| / |z|, of generators that encode. leakage: cosine with the target of what
+    the prior makes alone from the same seed, as a share of the render's, 0 or more; of renders with a prior.
+    slope: of the spectrum (see `slope`). alarms: a sentence for each number that is out of bounds; the bounds are rules of
+    thumb, see `alarms`.
     """
 
     robust: float

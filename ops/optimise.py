@@ -89,7 +89,8 @@ def optimise(
     latent. The generator's starts and one CPU generator from the first seed are all the randomness there is: equal seeds
     give bit-equal runs on one machine. `reader` is shown each preview and its answer travels in the Step.
     score: media [B, ...] -> [B], higher is better; it is shown, at the steps that look and decoded in full, the latent and
-    its running mean, and the result is what it liked best: the lowest loss belongs to what best deceives the encoder.
+    its running mean, and the result is what it liked best: the lowest loss belongs to what best deceives the encoder. It has
+    nothing to choose where a prior sweeps: there, only the last latent is finished.
     state: of a run made with the same; the steps that were left follow, bit-equal on the CPU as long as numbers hold.
 
     A loss or gradient that is not finite throws all particles back to where they were up to `SAFE_EVERY` steps before,

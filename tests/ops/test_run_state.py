@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from test_optimise import jittered
 from toys import GaussianGenerator
 
+from concept_algebra.ops.objective.value import Measure
 from concept_algebra.ops.optimise import optimise
 from concept_algebra.ops.parametrisation import Pyramid
 from concept_algebra.ops.priors.flair import Flair
@@ -86,6 +87,28 @@ def test_a_run_that_ended_has_nothing_left():
     flat = dataclasses.replace(HONEST, plateau=Plateau(3, 0.9))
     with pytest.raises(ValueError, match="the run had ended after 9 steps"):
         next(honest(stopped_after(honest(schedule=flat), 9), flat))
+
+
+@pytest.mark.parametrize("done", [1, 4, 8])
+def test_taken_up_a_run_comes_to_its_plateau_when_it_would_have(done):
+    flat = dataclasses.replace(HONEST, plateau=Plateau(3, 0.9))
+    rest = list(honest(stopped_after(honest(schedule=flat), done), flat))
+    assert [step.index for step in rest] == list(range(done, 9))
+    assert rest[-1].stopped == list(honest(schedule=flat))[-1].stopped
+
+
+def test_taken_up_a_run_stays_as_slow_as_trouble_made_it():
+    calls = []
+
+    def measure(media, moment):
+        calls.append(1)
+        loss, metrics = jittered(0.5)(media, moment)
+        return Measure(loss + (float("nan") if len(calls) == 4 else 0.0), metrics)
+
+    troubled = dataclasses.replace(jittered(0.5), measure=measure)
+    state = stopped_after(honest(objective=troubled), 7)
+    rest, whole = list(honest(state)), list(honest())
+    assert [step.metrics["rate"] for step in rest] == pytest.approx([step.metrics["rate"] / 2 for step in whole[7:]])
 
 
 class Other(GaussianGenerator):
