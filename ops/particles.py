@@ -57,14 +57,20 @@ class Particles:
 
     @torch.no_grad()
     def descend(self, gradients: tuple[Tensor, ...], rate: float) -> None:
-        """One step against the gradients of the levels, at `rate`."""
+        """One step against the gradients of the levels, at `rate`.
+
+        Each particle's gradient is first brought to a root mean square of 1. Adam has no scale of its own, but it has a
+        memory: the large gradients of a run's beginning would keep its later steps small (of five pictures in 40 and 60
+        steps, the mean cosine was .32 with this and .30 without, worn .27 and .25).
+        """
+        scaled = [gradient / along(rms(gradient).clamp_min(1e-12), gradient) for gradient in gradients]
         if self.schedule.descent == "adam":
-            for level, gradient, group, share in zip(self.levels, gradients, self._adam.param_groups, self._rates):
+            for level, gradient, group, share in zip(self.levels, scaled, self._adam.param_groups, self._rates):
                 level.grad, group["lr"] = gradient, rate * share
             self._adam.step()
             return
-        for level, gradient, share in zip(self.levels, gradients, self._rates):
-            level -= rate * share * gradient / along(rms(gradient).clamp_min(1e-12), gradient)
+        for level, gradient, share in zip(self.levels, scaled, self._rates):
+            level -= rate * share * gradient
 
     def state_dict(self) -> dict[str, Any]:
         state = {f"level.{k}": level.detach().clone() for k, level in enumerate(self.levels)}

@@ -31,6 +31,14 @@ def test_a_particle_in_a_batch_goes_as_it_goes_alone(descent, levels):
             assert {name: values[i].item() for name, values in batch.measured.items()} == pytest.approx(alone.metrics, rel=1e-5)
 
 
+@pytest.mark.parametrize("descent", ["adam", "normalised"])
+def test_how_large_a_loss_is_changes_nothing_at_any_step(descent):
+    """Weights mean the same whatever the medium's gradients are: not only at the first step, as Adam alone would have it."""
+    schedule = Schedule(20, lr=0.1, final_lr=0.01, descent=descent)
+    grown = Objective("grown", lambda media, moment: Measure(10 ** (4 * moment.progress - 2) * toward(0.5)(media, moment).loss, {}))
+    assert torch.allclose(run(schedule=schedule)[-1].latent, run(grown, schedule=schedule)[-1].latent, atol=1e-4)
+
+
 def test_starts_are_the_seeds_own_bit_for_bit():
     together = run(schedule=Schedule(1, 0.1, 0.1), seed=[3, 11])
     assert torch.equal(together[0].latent, torch.cat([GaussianGenerator().start(1, seed) for seed in (3, 11)]))
