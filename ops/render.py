@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
+from .alone import alone
 from .centring import off_centre, say_once
 from .concept import Concept
-from .encoders.protocol import Embedding, Encoder
+from .encoders.protocol import Encoder
 from .generators.protocol import Generator
+from .instruments import Instruments, Judge, cosines, embed, measure
 from .interpret.readout import readout
 from .objective.alignment import Weights, alignment
-from .optimise import Schedule, Step, optimise
+from .optimise import Step, optimise
 from .priors.flair import Flair
 from .priors.none import NoPrior
-from .space import Modality
+from .priors.protocol import Prior
+from .run_state import RunState
+from .schedule import Schedule
+from .space import Modality, fingerprint
+from .wear import worn
 
 Track = Literal["honest", "natural"]
 TRACKS: tuple[Track, ...] = ("honest", "natural")
@@ -34,6 +40,7 @@ class Settings:
 
     levels: noise levels of the prior's sweep; 0 for no prior. crops: looks at the media per step.
     weights: of the terms of the objective. words: how many a reading has.
+    opening: the schedule of the steps before a sweep whose strength is below 1 (see `stages`), which must be there then.
     """
 
     schedule: Schedule
@@ -41,6 +48,11 @@ class Settings:
     crops: int
     weights: Weights = Weights()
     words: int = 6
+    opening: Schedule | None = None
+
+    def __post_init__(self) -> None:
+        if self.levels and self.schedule.strength < 1 and self.opening is None:
+            raise ValueError(f"a sweep of strength {self.schedule.strength} needs an opening, the schedule of the steps before it")
 
 
 @dataclass(frozen=True)
@@ -50,7 +62,9 @@ class Render:
     media: image [3, H, W] or video [T, 3, H, W] in 0..1, audio [1, T] in -1..1, on the CPU.
     latent: [1, ...] that decodes to it. cosine: of the finished media with the concept, centred.
     trajectory: each step's loss and metrics. looks: previews as media, with the step and the words read from it; the
-    last is the finished media.
+    last is the finished media. seconds: of the whole batch it was made in. score: what it was chosen by among the looks,
+    the cosine of the worn media with the concept, or a judge's; None where the last is taken. stopped: why it ended
+    early, if it did.
     """
 
     modality: Modality
@@ -62,6 +76,10 @@ class Render:
     looks: list[tuple[int, Tensor, Reading]]
     settings: dict[str, Any]
     seconds: float
+    seed: int
+    instruments: Instruments
+    score: float | None = None
+    stopped: str | None = None
 
 
 def render(
@@ -73,44 +91,114 @@ def render(
     seed: int,
     watch: Callable[[Step], None] = lambda step: None,
     start: Tensor | None = None,
+    judge: Judge | None = None,
+    leakage: bool = False,
+    state: RunState | None = None,
 ) -> Render:
-    """Render a concept; `watch` is shown every step.
+    """The one of `renders` from a single seed."""
+    return renders(concept, encoder, generator, track, settings, [seed], watch, start, judge, leakage, state)[0]
 
-    start: a latent [1, ...] to begin with in place of the seed's noise; a prior then begins at the noise level `RESTART`.
+
+def renders(
+    concept: Concept,
+    encoder: Encoder,
+    generator: Generator,
+    track: Track,
+    settings: Settings,
+    seeds: Sequence[int],
+    watch: Callable[[Step], None] = lambda step: None,
+    start: Tensor | None = None,
+    judge: Judge | None = None,
+    leakage: bool = False,
+    state: RunState | None = None,
+) -> list[Render]:
+    """Render a concept from each seed, in one batch; `watch` is shown every step, with the first seed's reading.
+
+    start: latents [B, ...] to begin with in place of the seeds' noise; a prior then begins at the noise level `RESTART`, at
+    most. judge: an encoder that the latents are not optimised with; it chooses among the looks, and measures the gap.
+    Without one, they are chosen by the encoder's own cosine with the media worn (blurred and cropped, as the objective
+    never shows them). After a sweep there is nothing to choose: only its end is finished. leakage: also measure what the
+    prior makes alone, by a second sweep (remembered for the next concept with the same generator, settings and seeds);
+    not of a given start, which has something to say itself.
+    state: of such a render that was stopped; its trajectory and looks begin where it goes on.
     Raises what `optimise` raises, and ValueError for a zero concept.
     """
     concept.space.require(encoder.space)
     if problem := off_centre(concept.space, concept.modalities | {generator.modality}):
         say_once(problem)
     began = time.monotonic()
+    seed = seeds[0]
     objective = alignment(concept, encoder, generator, settings.weights, settings.crops, seed)
-    prior = Flair(generator, settings.levels, 1.0 if start is None else RESTART) if settings.levels else NoPrior()
-    reader = lambda media: readout(embed(encoder, generator, media), encoder.space, settings.words)  # noqa: E731
-    trajectory, looks, step = [], [], None
-    for step in optimise(generator, objective, prior, settings.schedule, seed, reader, start):
-        trajectory.append({"step": step.index, "loss": step.loss, **step.metrics})
-        if step.preview is not None:
-            looks.append((step.index, finished(step.preview, generator.modality), step.reading))
-        watch(step)
-    with torch.no_grad():
-        media = finished(generator.decode(step.best), generator.modality)
-        embedding = embed(encoder, generator, media[None].to(step.best))
-    direction = encoder.space.centre(embedding.pooled, embedding.modality)[0]
-    cosine = float(torch.cosine_similarity(direction, concept.direction.to(direction), dim=0))
-    looks[-1] = (step.index, media, readout(embedding, encoder.space, settings.words))
-    described = asdict(settings) | {"objective": objective.description, "prior": type(prior).__name__}
-    seconds = time.monotonic() - began
-    return Render(generator.modality, track, media, step.best, cosine, trajectory, looks, described, seconds)
+    # a stopped run is not taken up for another target
+    named = replace(objective, description=f"{objective.description} at {concept} ({fingerprint({'': concept.direction})})")
+    chooser = judge or Judge(encoder, concept)
+    weathered = (lambda media: media) if judge else (lambda media: worn(media, generator.modality))
+    score = lambda media: cosines(weathered(media), chooser.concept.direction, chooser.encoder, generator)  # noqa: E731
+    reader = lambda media: [readout(embed(encoder, generator, each[None]), encoder.space, settings.words) for each in media]  # noqa: E731
+    trajectories, looks = [[] for _ in seeds], [[] for _ in seeds]
+    todo, before, step = stages(settings, generator, start is not None), 0, None
+    if state is not None:
+        # of a state that fits none, the first tells what is wrong with it
+        at = next((i for i, (schedule, _) in enumerate(todo) if state.made_with.get("schedule") == asdict(schedule)), 0)
+        before, todo = sum(schedule.steps for schedule, _ in todo[:at]), todo[at:]
+        if state.ended and len(todo) > 1:
+            before, todo, start, state = state.index, todo[1:], state.part("best")["latent"], None
+    for schedule, prior in todo:
+        chooses = None if isinstance(prior, Flair) else score
+        for step in optimise(generator, named, prior, schedule, seeds, reader, step.best if step else start, chooses, state):
+            step = replace(step, index=before + step.index, total=settings.schedule.steps)
+            rows = zip(step.losses.tolist(), *(values.tolist() for values in step.measured.values()))
+            for trajectory, (loss, *values) in zip(trajectories, rows):
+                trajectory.append({"step": step.index, "loss": loss, **dict(zip(step.measured, values))})
+            for i, reading in enumerate(step.reading or ()):
+                looks[i].append((step.index, finished(step.preview[i : i + 1], generator.modality), reading))
+            watch(replace(step, reading=step.reading and step.reading[0]))
+        before, state = step.index + 1, None
+    described_as = asdict(settings) | {"objective": objective.description, "prior": type(todo[-1][1]).__name__}
+    lone = None
+    if leakage and settings.levels and settings.schedule.strength and start is None:
+        media = generator.decode(alone(generator, lambda: stages(settings, generator, False), seeds).to(step.best))
+        lone = cosines(media, concept.direction, encoder, generator).tolist()
+    made = []
+    for i, seed in enumerate(seeds):
+        latent = step.best[i : i + 1]
+        with torch.no_grad():
+            media = finished(generator.decode(latent), generator.modality)
+            cosine = float(cosines(media[None].to(latent), concept.direction, encoder, generator))
+            reading = readout(embed(encoder, generator, media[None].to(latent)), encoder.space, settings.words)
+        looks[i][-1] = (step.index, media, reading)
+        read = measure(latent, concept, encoder, generator, judge, lone and lone[i])
+        scored = None if step.scores is None else float(step.scores[i])
+        made.append(
+            Render(
+                generator.modality, track, media, latent, cosine, trajectories[i], looks[i], described_as,
+                time.monotonic() - began, seed, read, scored, step.stopped,
+            )  # fmt: skip
+        )
+    return made
 
 
-@torch.no_grad()
-def embed(encoder: Encoder, generator: Generator, media: Tensor) -> Embedding:
-    """The embedding of a batch of media as `generator` decodes them."""
-    if generator.modality == "image":
-        return encoder.image(media)
-    if generator.modality == "audio":
-        return encoder.audio(media, generator.rate)
-    return encoder.video(media, generator.fps)
+def stages(settings: Settings, generator: Generator, started: bool) -> list[tuple[Schedule, Prior]]:
+    """What a render runs through, one after the other: schedules with the priors they have.
+
+    A sweep that displaced the latent in part would leave between its levels what it takes for the objective's own moves.
+    So a strength d below 1 is read as how far up the sweep begins: the opening's schedule draws for a share 1 - d of the
+    steps without a prior, then noise of level d is laid over that, and the prior comes down from there in the rest
+    (SDEdit, Meng et al., arXiv 2108.01073). 0 is the opening alone and 1 the sweep alone, in all bits. started: whether the
+    render has a latent of its own to begin with, under no more noise than `RESTART`.
+    """
+    whole = settings.schedule
+    if not settings.levels:
+        return [(whole, NoPrior())]
+    sweeping = round(whole.steps * whole.strength)
+    told = []
+    if sweeping < whole.steps:
+        told.append((replace(settings.opening, steps=whole.steps - sweeping), NoPrior()))
+    if sweeping:
+        highest = min(whole.strength, RESTART if started else 1.0)
+        levels = max(1, round(settings.levels * sweeping / whole.steps))
+        told.append((replace(whole, steps=sweeping, strength=1.0), Flair(generator, levels, highest)))
+    return told
 
 
 def finished(media: Tensor, modality: Modality) -> Tensor:

@@ -1,5 +1,7 @@
 """Every hot path of the pocket keeps the Apple Silicon contract: one step of each modality, forward and backward."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from contracts.mps import ContractBroken, apple_silicon
@@ -17,7 +19,8 @@ from concept_algebra.ops.objective.value import Measure, Objective
 from concept_algebra.ops.optimise import Schedule, optimise
 from concept_algebra.ops.priors.flair import Flair
 from concept_algebra.ops.priors.settings import BridgeSettings, VsdSettings, make
-from concept_algebra.ops.render import embed
+from concept_algebra.ops.render import embed, render
+from concept_algebra.ops.tracks import dialled
 from concept_algebra.ops.written import phrase
 
 SCHEDULE = Schedule(steps=2, lr=0.1, final_lr=0.01)
@@ -55,6 +58,14 @@ def test_the_distilling_priors(generator, settings):
         for step in range(2):  # the second is shown the first's latent, and has moments
             delta = prior.step(z, step).delta
     assert torch.isfinite(delta).all()
+
+
+def test_a_render_with_its_dial_scores_and_instruments(pocket, generator):
+    between = dialled(generator.modality, 0.5, steps=2)
+    concept = Concept.from_text("fire", pocket)
+    with apple_silicon():
+        made = render(concept, pocket, generator, "natural", replace(between, crops=1), seed=0, leakage=True)
+    assert made.instruments.round_trip is not None and len(made.trajectory) == 2
 
 
 def test_a_planted_float64_in_the_loss_is_caught(pocket, generator):

@@ -103,7 +103,7 @@ class Broken(ToyPicture):
         self.decoded = 0
 
     def decode(self, z, fast=False):
-        self.decoded += 1
+        self.decoded += torch.is_grad_enabled()  # the steps, not the looks
         return super().decode(z) * (float("nan") if self.decoded > 3 else 1)
 
 

@@ -1,0 +1,44 @@
+"""What a prior makes by itself: the control that says how much of a render is the prior's and not the target's."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from .generators.protocol import Generator
+from .particles import started
+from .priors.protocol import Prior
+from .run_state import described
+from .schedule import Schedule
+
+KEPT = 64
+_made: OrderedDict[tuple, Tensor] = OrderedDict()
+
+
+def alone(generator: Generator, stages: Callable[[], list[tuple[Schedule, Prior]]], seeds: Sequence[int]) -> Tensor:
+    """Latents [B, ...] on the CPU that the priors of a run's stages make from its seeds when no objective pulls.
+
+    Each stage is what `optimise` would do with its schedule and prior and a gradient of zero, and begins with what the
+    one before it ended with. The last `KEPT` are remembered: they are the same for every target.
+    """
+    todo = stages()
+    key = (generator.id, tuple((schedule, described(prior)) for schedule, prior in todo), tuple(seeds))
+    if key not in _made:
+        z = None
+        # kept for good, so nothing may be born under a host's inference mode
+        with torch.inference_mode(False), torch.no_grad():
+            for schedule, prior in todo:
+                z, rng = started(generator, seeds, z)
+                prior.begin(z, generator.condition(None), schedule.steps, rng)
+                for index in range(schedule.steps):
+                    if prior.wants(index):
+                        z = z + schedule.strength * prior.step(z, index).delta
+                z = prior.estimate(z)
+            _made[key] = z.cpu()
+    _made.move_to_end(key)
+    while len(_made) > KEPT:
+        _made.popitem(last=False)
+    return _made[key]
