@@ -18,14 +18,15 @@ KEPT = 64
 _made: OrderedDict[tuple, Tensor] = OrderedDict()
 
 
-def alone(generator: Generator, stages: Callable[[], list[tuple[Schedule, Prior]]], seeds: Sequence[int]) -> Tensor:
+def alone(generator: Generator, stages: Callable[[], list[tuple[Schedule, Prior]]], seeds: Sequence[int], told: str = "") -> Tensor:
     """Latents [B, ...] on the CPU that the priors of a run's stages make from its seeds when no objective pulls.
 
     Each stage is what `optimise` would do with its schedule and prior and a gradient of zero, and begins with what the
-    one before it ended with. The last `KEPT` are remembered: they are the same for every target.
+    one before it ended with. The last `KEPT` are remembered: they are the same for every target, unless the priors are told
+    something; `told` then stands for what.
     """
     todo = stages()
-    key = (generator.id, tuple((schedule, described(prior)) for schedule, prior in todo), tuple(seeds))
+    key = (generator.id, tuple((schedule, described(prior)) for schedule, prior in todo), tuple(seeds), told)
     if key not in _made:
         z = None
         # kept for good, so nothing may be born under a host's inference mode

@@ -18,10 +18,11 @@ from .generators.protocol import Generator
 from .instruments import Instruments, Judge, cosines, embed, measure
 from .interpret.readout import readout
 from .objective.alignment import Weights, alignment
+from .objective.views import Framing
 from .optimise import Step, optimise
-from .priors.flair import Flair
 from .priors.none import NoPrior
 from .priors.protocol import Prior
+from .priors.settings import TELLABLE, FlairSettings, NoSettings, PriorSettings, make
 from .run_state import RunState
 from .schedule import Schedule
 from .space import Modality, fingerprint
@@ -38,20 +39,23 @@ RESTART = 0.6
 class Settings:
     """How a render is made, apart from the concept and the seed.
 
-    levels: noise levels of the prior's sweep; 0 for no prior. crops: looks at the media per step.
-    weights: of the terms of the objective. words: how many a reading has.
+    prior: which, and how. crops: looks at the media per step; framing: how they are cut, None for what suits the medium.
+    weights: of the terms of the objective. words: how many a reading has. told: the prior is told the concept, as the
+    generator reads it (`Generator.told`; no prompt): it then also draws it by itself, which is what leakage measures.
     opening: the schedule of the steps before a sweep whose strength is below 1 (see `stages`), which must be there then.
     """
 
     schedule: Schedule
-    levels: int
     crops: int
+    prior: PriorSettings = NoSettings()
     weights: Weights = Weights()
+    framing: Framing | None = None
+    told: bool = False
     words: int = 6
     opening: Schedule | None = None
 
     def __post_init__(self) -> None:
-        if self.levels and self.schedule.strength < 1 and self.opening is None:
+        if isinstance(self.prior, FlairSettings) and self.schedule.strength < 1 and self.opening is None:
             raise ValueError(f"a sweep of strength {self.schedule.strength} needs an opening, the schedule of the steps before it")
 
 
@@ -128,7 +132,7 @@ def renders(
         say_once(problem)
     began = time.monotonic()
     seed = seeds[0]
-    objective = alignment(concept, encoder, generator, settings.weights, settings.crops, seed)
+    objective = alignment(concept, encoder, generator, settings.weights, settings.crops, seed, settings.framing)
     # a stopped run is not taken up for another target
     named = replace(objective, description=f"{objective.description} at {concept} ({fingerprint({'': concept.direction})})")
     chooser = judge or Judge(encoder, concept)
@@ -136,7 +140,8 @@ def renders(
     score = lambda media: cosines(weathered(media), chooser.concept.direction, chooser.encoder, generator)  # noqa: E731
     reader = lambda media: [readout(embed(encoder, generator, each[None]), encoder.space, settings.words) for each in media]  # noqa: E731
     trajectories, looks = [[] for _ in seeds], [[] for _ in seeds]
-    todo, before, step = stages(settings, generator, start is not None), 0, None
+    cond = generator.told(concept.direction, concept.space) if settings.told else None
+    todo, before, step = stages(settings, generator, start is not None, cond), 0, None
     if state is not None:
         # of a state that fits none, the first tells what is wrong with it
         at = next((i for i, (schedule, _) in enumerate(todo) if state.made_with.get("schedule") == asdict(schedule)), 0)
@@ -144,7 +149,7 @@ def renders(
         if state.ended and len(todo) > 1:
             before, todo, start, state = state.index, todo[1:], state.part("best")["latent"], None
     for schedule, prior in todo:
-        chooses = None if isinstance(prior, Flair) else score
+        chooses = None if prior.sweeps else score
         for step in optimise(generator, named, prior, schedule, seeds, reader, step.best if step else start, chooses, state):
             step = replace(step, index=before + step.index, total=settings.schedule.steps)
             rows = zip(step.losses.tolist(), *(values.tolist() for values in step.measured.values()))
@@ -154,10 +159,11 @@ def renders(
                 looks[i].append((step.index, finished(step.preview[i : i + 1], generator.modality), reading))
             watch(replace(step, reading=step.reading and step.reading[0]))
         before, state = step.index + 1, None
-    described_as = asdict(settings) | {"objective": objective.description, "prior": type(todo[-1][1]).__name__}
+    described_as = asdict(settings) | {"objective": objective.description, "told": cond is not None}
     lone = None
-    if leakage and settings.levels and settings.schedule.strength and start is None:
-        media = generator.decode(alone(generator, lambda: stages(settings, generator, False), seeds).to(step.best))
+    if leakage and settings.schedule.strength and not isinstance(settings.prior, NoSettings) and start is None:
+        told = "" if cond is None else fingerprint({"": concept.direction})
+        media = generator.decode(alone(generator, lambda: stages(settings, generator, False, cond), seeds, told).to(step.best))
         lone = cosines(media, concept.direction, encoder, generator).tolist()
     made = []
     for i, seed in enumerate(seeds):
@@ -178,8 +184,8 @@ def renders(
     return made
 
 
-def stages(settings: Settings, generator: Generator, started: bool) -> list[tuple[Schedule, Prior]]:
-    """What a render runs through, one after the other: schedules with the priors they have.
+def stages(settings: Settings, generator: Generator, started: bool, cond: Any = None) -> list[tuple[Schedule, Prior]]:
+    """What a render runs through, one after the other: schedules with the priors they have, told `cond` where they can be.
 
     A sweep that displaced the latent in part would leave between its levels what it takes for the objective's own moves.
     So a strength d below 1 is read as how far up the sweep begins: the opening's schedule draws for a share 1 - d of the
@@ -187,18 +193,19 @@ def stages(settings: Settings, generator: Generator, started: bool) -> list[tupl
     (SDEdit, Meng et al., arXiv 2108.01073). 0 is the opening alone and 1 the sweep alone, in all bits. started: whether the
     render has a latent of its own to begin with, under no more noise than `RESTART`.
     """
-    whole = settings.schedule
-    if not settings.levels:
-        return [(whole, NoPrior())]
+    whole, prior = settings.schedule, settings.prior
+    cond = cond if isinstance(prior, TELLABLE) else None
+    if not isinstance(prior, FlairSettings):
+        return [(whole, make(prior, generator, cond=cond))]
     sweeping = round(whole.steps * whole.strength)
-    told = []
+    todo = []
     if sweeping < whole.steps:
-        told.append((replace(settings.opening, steps=whole.steps - sweeping), NoPrior()))
+        todo.append((replace(settings.opening, steps=whole.steps - sweeping), NoPrior()))
     if sweeping:
         highest = min(whole.strength, RESTART if started else 1.0)
-        levels = max(1, round(settings.levels * sweeping / whole.steps))
-        told.append((replace(whole, steps=sweeping, strength=1.0), Flair(generator, levels, highest)))
-    return told
+        levels = max(1, round(prior.levels * sweeping / whole.steps))
+        todo.append((replace(whole, steps=sweeping, strength=1.0), make(replace(prior, levels=levels), generator, highest, cond)))
+    return todo
 
 
 def finished(media: Tensor, modality: Modality) -> Tensor:

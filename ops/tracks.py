@@ -11,6 +11,7 @@ from .encoders.protocol import Encoder
 from .generators.protocol import Generator
 from .instruments import Judge
 from .optimise import Step
+from .priors.settings import FlairSettings
 from .render import Render, Settings, Track, render
 from .schedule import Plateau, Schedule
 from .space import Modality
@@ -36,13 +37,12 @@ def settings(modality: Modality, track: Track, quick: bool = False, steps: int |
     # the mean reaches back over a twentieth of the run, which at 2000 steps is the decay of .99 that others use
     honest = Schedule(steps, lr=0.1, final_lr=0.005, look_every=look_every, ema=max(0.0, 1 - 20 / max(1, steps)), plateau=Plateau())
     if track == "honest":
-        schedule = honest
-        return Settings(schedule, levels=0, crops=crops)
+        return Settings(honest, crops)
     # Many levels with one data step each: of equal cost, it draws better than few with several. Normalised steps came
     # nearer to the concept than Adam's at every rate tried (pictures: cosine .37 and .30, sounds .26 and .20, at 60
     # steps). The rate times the steps is held: at 30 pictures lost their white grounds, at 9 their forms were weak.
     schedule = Schedule(steps, lr=min(0.3, 18 / steps), final_lr=0.0, warmup=0, look_every=look_every, descent="normalised")
-    return Settings(schedule, levels=steps, crops=crops, opening=honest)
+    return Settings(schedule, crops, FlairSettings(steps), told=True, opening=honest)
 
 
 def dialled(modality: Modality, dial: float, quick: bool = False, steps: int | None = None, thorough: bool = False) -> Settings:

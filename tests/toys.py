@@ -50,6 +50,9 @@ class GaussianGenerator:
     def new_lora(self, rank: int, rng: torch.Generator):
         return self.phi
 
+    def told(self, direction, space):
+        return None
+
     def condition(self, prompt):
         return None if prompt is None else self.words[prompt]
 

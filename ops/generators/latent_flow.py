@@ -11,7 +11,7 @@ from .. import runtime
 from ..encoders.pocket import PocketEncoder
 from ..encoders.protocol import Encoder
 from ..priors.lora import LoRA
-from ..space import fingerprint
+from ..space import Space, fingerprint
 from .flow import along, x0_from_velocity
 
 
@@ -52,6 +52,14 @@ class LatentFlow(nn.Module):
             raise ValueError(f"prompt {prompt[:60]!r}: a pocket generator reads prompts with the pocket encoder only, not '{self._encoder[0].space.id}'")
         with torch.no_grad():
             return self._encoder[0].text([prompt]).pooled.to(self.device)
+
+    def told(self, direction: Tensor, space: Space) -> Tensor | None:
+        """The condition row [1, 768] of a centred direction: where the text tower would put a phrase that meant it. None for
+        another space than that of the pocket encoder that the prior has learned from."""
+        encoder = self._encoder[0]
+        if not isinstance(encoder, PocketEncoder) or encoder.space.encoder_id != space.encoder_id:
+            return None
+        return space.place(direction.detach(), "text")[None].to(self.device)
 
     def predict_x0(self, x_t: Tensor, t: Tensor, cond: Tensor, lora: LoRA | None = None) -> Tensor:
         """The prior's clean latent from x_t [B, *latent_shape] at times t [B]; cond [1, 768] or [B, 768].

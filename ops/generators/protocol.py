@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..priors.lora import LoRA
-from ..space import Modality
+from ..space import Modality, Space
 
 
 @runtime_checkable
@@ -39,6 +39,10 @@ class Generator(Protocol):
 
     def noise(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """The schedule's (alpha, sigma) at t, so that x_t = alpha * x0 + sigma * eps."""
+
+    def told(self, direction: Tensor, space: Space) -> Any:
+        """Conditioning that stands for a centred direction [D] of a space, from a generator that has learned to read that space;
+        None from one that has not."""
 
     def condition(self, prompt: str | None) -> Any:
         """Conditioning for a prompt; None gives the null conditioning, the default of every prior."""

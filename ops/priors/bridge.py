@@ -34,6 +34,8 @@ class Bridge:
     ValueError for a generator that cannot be told anything in words, as it says it itself.
     """
 
+    sweeps = False
+
     def __init__(self, generator: Generator, settings: BridgeSettings):
         self.generator, self.settings = generator, settings
         self._positive, self._negative = (generator.condition(words) for words in (settings.positive, settings.negative))

@@ -13,6 +13,8 @@ from .protocol import PriorStep
 class NoPrior:
     """Never displaces anything; what is rendered is what the objective alone asks for."""
 
+    sweeps = False
+
     def begin(self, z: Tensor, cond: Any, total_steps: int, rng: torch.Generator) -> None:
         pass
 

@@ -23,7 +23,11 @@ class Prior(Protocol):
 
     The loop adds the displacement to the latent itself; it never goes through the objective's
     Adam, whose scale-free steps would undo the weighting (`z += strength * delta`).
+
+    sweeps: it makes the latent anew at each of its steps, down to no noise: only the end of a run is finished.
     """
+
+    sweeps: bool
 
     def begin(self, z: Tensor, cond: Any, total_steps: int, rng: torch.Generator) -> None:
         """Start a run of `total_steps` from latent z, under conditioning `cond`, drawing from the run's `rng`."""

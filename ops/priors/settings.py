@@ -37,8 +37,7 @@ class VsdSettings:
         _whole("replay", self.replay, 0)
         _positive("lr", self.lr)
         _positive("shift", self.shift)
-        if not 0 <= self.guidance < float("inf"):
-            raise ValueError(f"guidance must be a number from 0, not {self.guidance!r}")
+        _guidance(self.guidance)
 
 
 @dataclass(frozen=True)
@@ -47,9 +46,12 @@ class FlairSettings:
 
     levels: int = 50
     """Of noise, 1 or more: the prior's steps, spread evenly over the run."""
+    guidance: float = 4.0
+    """Of the generator, where it is told something: 1 takes it as it is told, more exaggerates it, 0 does not listen."""
 
     def __post_init__(self) -> None:
         _whole("levels", self.levels, 1)
+        _guidance(self.guidance)
 
 
 @dataclass(frozen=True)
@@ -81,21 +83,23 @@ class NoSettings:
 
 
 PriorSettings = VsdSettings | FlairSettings | BridgeSettings | NoSettings
+TELLABLE = (VsdSettings, FlairSettings)
+"""Priors that can do with more conditioning than none."""
 
 
 def make(settings: PriorSettings, generator: Generator, highest: float = 1.0, cond: Any = None) -> Prior:
     """The prior of these settings for a generator.
 
     highest: the noise level, above 0 and up to 1, at which flair's sweep begins; the others have no sweep. cond: what the
-    generator's `condition` gives, for VSD instead of no prompt; the others take none. ValueError for what a prior cannot
-    use, for bridge with a generator that takes no words, and for settings of no prior.
+    generator's `condition` or `told` gives, for VSD and flair instead of no prompt; the others take none. ValueError for
+    what a prior cannot use, for bridge with a generator that takes no words, and for settings of no prior.
     """
-    if cond is not None and not isinstance(settings, VsdSettings):
-        raise ValueError(f"cond: of the priors VSD alone takes conditioning, and these are {type(settings).__name__}")
+    if cond is not None and not isinstance(settings, TELLABLE):
+        raise ValueError(f"cond: only VSD and flair take conditioning, and these are {type(settings).__name__}")
     if isinstance(settings, VsdSettings):
         return Vsd(generator, settings, cond)
     if isinstance(settings, FlairSettings):
-        return Flair(generator, settings.levels, highest)
+        return Flair(generator, settings, highest, cond)
     if isinstance(settings, BridgeSettings):
         return Bridge(generator, settings)
     if isinstance(settings, NoSettings):
@@ -106,6 +110,11 @@ def make(settings: PriorSettings, generator: Generator, highest: float = 1.0, co
 def _whole(name: str, value: int, least: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise ValueError(f"{name} must be a whole number from {least}, not {value!r}")
+
+
+def _guidance(value: float) -> None:
+    if not 0 <= value < float("inf"):
+        raise ValueError(f"guidance must be a number from 0, not {value!r}")
 
 
 def _positive(name: str, value: float) -> None:

@@ -65,8 +65,11 @@ class Vsd:
 
     lora: LoRA
 
+    sweeps = False
+
     def __init__(self, generator: Generator, settings: VsdSettings, cond: Any = None, lora: LoRA | None = None):
         self.generator, self.settings = generator, settings
+        self.told = cond is not None
         self._given_cond, self._given_lora = cond, lora
 
     def begin(self, z: Tensor, cond: Any, total_steps: int, rng: torch.Generator) -> None:

@@ -18,7 +18,7 @@ from concept_algebra.ops.objective.alignment import Weights, alignment
 from concept_algebra.ops.objective.value import Measure, Objective
 from concept_algebra.ops.optimise import Schedule, optimise
 from concept_algebra.ops.priors.flair import Flair
-from concept_algebra.ops.priors.settings import BridgeSettings, VsdSettings, make
+from concept_algebra.ops.priors.settings import BridgeSettings, FlairSettings, VsdSettings, make
 from concept_algebra.ops.render import embed, render
 from concept_algebra.ops.tracks import dialled
 from concept_algebra.ops.written import phrase
@@ -44,7 +44,7 @@ def test_a_step_with_every_term_prior_views_and_reading(pocket, generator):
     concept = (Concept.from_text("fire", pocket) + leaves[0] - leaves[1]).decomposed(features.load("pocket", pocket)[1])
     objective = alignment(concept, pocket, generator, Weights(1, 1, 1, 1, 1, 1, 1), crops=2, seed=0)
     with apple_silicon():
-        steps = list(optimise(generator, objective, Flair(generator, 2), SCHEDULE, seed=0))
+        steps = list(optimise(generator, objective, Flair(generator, FlairSettings(2)), SCHEDULE, seed=0))
     assert len(steps) == 2
 
 
@@ -76,7 +76,7 @@ def test_a_planted_float64_in_the_loss_is_caught(pocket, generator):
 
     with pytest.raises(ContractBroken, match="float64"):
         with apple_silicon():
-            next(optimise(generator, Objective("planted", measure), Flair(generator, 2), SCHEDULE, seed=0))
+            next(optimise(generator, Objective("planted", measure), Flair(generator, FlairSettings(2)), SCHEDULE, seed=0))
 
 
 def test_text_and_reading_in_words(pocket):

@@ -17,6 +17,7 @@ from concept_algebra.ops.optimise import optimise
 from concept_algebra.ops.parametrisation import Pyramid
 from concept_algebra.ops.priors.flair import Flair
 from concept_algebra.ops.priors.none import NoPrior
+from concept_algebra.ops.priors.settings import FlairSettings, NoSettings
 from concept_algebra.ops.render import RESTART, render, renders, stages
 from concept_algebra.ops.run_state import OtherRun, RunState
 from concept_algebra.ops.tracks import both, dialled, settings
@@ -52,7 +53,7 @@ def test_a_batch_starts_each_seed_where_it_starts_alone(target, encoder):
 @pytest.mark.parametrize("modality", GENERATORS)
 def test_one_look_draws_nothing_and_then_a_batch_is_its_renders_alone(target, encoder, modality, dial):
     # with one look nothing random is in the objective; a sweep of one level draws no fresh noise either
-    chosen = dataclasses.replace(dialled(modality, dial, steps=4), crops=1, levels=int(dial))
+    chosen = dataclasses.replace(dialled(modality, dial, steps=4), crops=1, prior=FlairSettings(1) if dial else NoSettings())
     together = renders(target, encoder, GENERATORS[modality], "honest", chosen, [3, 4, 5])
     for each in together:
         lone = render(target, encoder, GENERATORS[modality], "honest", chosen, each.seed)
@@ -100,7 +101,7 @@ def test_between_the_ends_steps_are_shared_and_a_sweep_begins_at_the_dial():
     for dial, opening in ((0.25, 75), (0.5, 50), (0.9, 10)):
         (first, none), (second, prior) = stages(dialled("image", dial), generator, False)
         assert isinstance(none, NoPrior) and isinstance(prior, Flair)
-        assert (first.steps, second.steps, prior.levels, prior.highest) == (opening, 100 - opening, 100 - opening, dial)
+        assert (first.steps, second.steps, prior.settings.levels, prior.highest) == (opening, 100 - opening, 100 - opening, dial)
         assert second.strength == 1 and first.descent == "adam"
     assert stages(dialled("image", 0.9), generator, True)[-1][1].highest == RESTART
 
@@ -131,7 +132,7 @@ def test_more_of_the_dial_keeps_less_of_what_the_objective_drew():
 def test_noise_laid_over_a_given_latent_is_not_the_noise_it_began_with():
     generator = ToyPicture((3, 64, 64))
     start = generator.start(1, 3)
-    prior = Flair(generator, 4, 0.5)
+    prior = Flair(generator, FlairSettings(4), 0.5)
     next(optimise(generator, Objective("nothing", lambda media, moment: Measure(0 * media.flatten(1).sum(1), {})), prior, settings("image", "honest", steps=4).schedule, 3, start=start))
     noise = prior.state_dict()["noise"]
     assert abs(float(torch.cosine_similarity(noise.flatten(), start.flatten(), dim=0))) < 0.05
@@ -220,7 +221,7 @@ def test_usual_and_thorough_settings():
         assert (schedule.lr, schedule.final_lr, schedule.descent) == (0.1, 0.005, "adam")
     assert thorough.ema == pytest.approx(0.99) and (thorough.plateau.window, thorough.plateau.gain) == (200, 0.002)
     natural = settings("image", "natural", thorough=True)
-    assert natural.levels == natural.schedule.steps and natural.schedule.ema == 0 and natural.schedule.plateau is None
+    assert natural.prior == FlairSettings(natural.schedule.steps) and natural.schedule.ema == 0 and natural.schedule.plateau is None
     with pytest.raises(ValueError, match="quick or thorough"):
         settings("image", "honest", quick=True, thorough=True)
     with pytest.raises(ValueError, match="steps"):

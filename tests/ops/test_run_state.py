@@ -14,6 +14,7 @@ from concept_algebra.ops.objective.value import Measure
 from concept_algebra.ops.optimise import optimise
 from concept_algebra.ops.parametrisation import Pyramid
 from concept_algebra.ops.priors.flair import Flair
+from concept_algebra.ops.priors.settings import FlairSettings
 from concept_algebra.ops.priors.none import NoPrior
 from concept_algebra.ops.run_state import OtherRun, RunState
 from concept_algebra.ops.schedule import Plateau, Schedule
@@ -30,7 +31,7 @@ def honest(state=None, schedule=HONEST, objective=None, generator=None, seed=(3,
 
 def natural(state=None, levels=STEPS, highest=1.0):
     generator = GaussianGenerator(SHAPE)
-    return optimise(generator, jittered(0.5), Flair(generator, levels, highest), NATURAL, (3, 5), state=state)
+    return optimise(generator, jittered(0.5), Flair(generator, FlairSettings(levels), highest), NATURAL, (3, 5), state=state)
 
 
 RUNS = {"honest": honest, "natural": natural, "few levels": lambda state=None: natural(state, 5), "from low": lambda state=None: natural(state, 9, 0.5)}
@@ -133,7 +134,7 @@ def test_another_run_is_refused_by_name(name, other):
 
 @pytest.mark.parametrize("other", [{"levels": 7}, {"highest": 0.5}])
 def test_another_prior_is_refused(other):
-    with pytest.raises(OtherRun, match=r"its prior was Flair\(levels=24, highest=1.0\)"):
+    with pytest.raises(OtherRun, match=r"its prior was Flair\(settings=FlairSettings\(levels=24, guidance=4.0\), highest=1.0, told=False\)"):
         next(natural(stopped_after(natural(), 7), **other))
 
 

@@ -7,6 +7,7 @@ from toys import GaussianGenerator
 from concept_algebra.ops.priors.flair import Flair
 from concept_algebra.ops.priors.none import NoPrior
 from concept_algebra.ops.priors.protocol import Prior
+from concept_algebra.ops.priors.settings import FlairSettings
 
 SIZE = 16384
 
@@ -14,7 +15,7 @@ SIZE = 16384
 def swept(generator, scale, steps=100, levels=50):
     rng = torch.Generator("cpu").manual_seed(3)
     z = scale * generator.start(1, 5)
-    prior = Flair(generator, levels)
+    prior = Flair(generator, FlairSettings(levels))
     prior.begin(z, None, steps, rng)
     for step in range(steps):
         if prior.wants(step):
@@ -41,7 +42,7 @@ def test_more_levels_come_nearer():
 
 
 def test_one_call_a_level_and_levels_fall():
-    prior = Flair(GaussianGenerator(), 7)
+    prior = Flair(GaussianGenerator(), FlairSettings(7))
     z = prior.generator.start(1, 0)
     prior.begin(z, None, 100, torch.Generator("cpu"))
     asked = [step for step in range(100) if prior.wants(step)]
@@ -51,7 +52,7 @@ def test_one_call_a_level_and_levels_fall():
 
 
 def test_fewer_steps_than_levels_gives_a_level_a_step():
-    prior = Flair(GaussianGenerator(), 50)
+    prior = Flair(GaussianGenerator(), FlairSettings(50))
     prior.begin(prior.generator.start(1, 0), None, 6, torch.Generator("cpu"))
     assert all(prior.wants(step) for step in range(6))
 
@@ -66,25 +67,27 @@ def test_taken_up_again_the_run_is_bit_equal():
         return prior.estimate(z)
 
     rng = torch.Generator("cpu").manual_seed(3)
-    first = Flair(generator, 10)
+    first = Flair(generator, FlairSettings(10))
     start = generator.start(1, 5)
     first.begin(start, None, 40, rng)
     half = start
     for step in range(20):
         if first.wants(step):
             half = half + first.step(half, step).delta
-    state = first.state_dict()
+    state, drawn = first.state_dict(), rng.get_state()
     whole = go(first, half, range(20, 40))
 
-    second = Flair(generator, 10)
-    second.begin(torch.zeros_like(start), None, 40, torch.Generator("cpu").manual_seed(99))
+    second = Flair(generator, FlairSettings(10))
+    rng = torch.Generator("cpu").manual_seed(99)
+    second.begin(torch.zeros_like(start), None, 40, rng)
     second.load_state_dict(state)
+    rng.set_state(drawn)
     assert torch.equal(go(second, half, range(20, 40)), whole)
 
 
 def test_a_move_between_levels_is_a_move_of_the_noisy_latent():
     generator = GaussianGenerator()
-    prior = Flair(generator, 4)
+    prior = Flair(generator, FlairSettings(4))
     z = generator.start(1, 5)
     prior.begin(z, None, 4, torch.Generator("cpu").manual_seed(3))
     for step in range(3):
@@ -99,7 +102,7 @@ def test_a_move_between_levels_is_a_move_of_the_noisy_latent():
 
 def test_gradient_comes_back_through_the_denoiser():
     generator = GaussianGenerator((6,))
-    prior = Flair(generator, 4)
+    prior = Flair(generator, FlairSettings(4))
     z = generator.start(1, 5).double()
     prior.begin(z, None, 4, torch.Generator("cpu").manual_seed(3))
     for step in range(3):
@@ -108,7 +111,7 @@ def test_gradient_comes_back_through_the_denoiser():
 
 
 def test_both_priors_are_priors():
-    assert isinstance(Flair(GaussianGenerator()), Prior)
+    assert isinstance(Flair(GaussianGenerator(), FlairSettings()), Prior)
     assert isinstance(NoPrior(), Prior)
 
 
@@ -121,9 +124,23 @@ def test_no_prior_never_moves_anything():
     assert prior.estimate(z) is z
 
 
+@pytest.mark.parametrize("guidance", [0.0, 1.0, 2.0])
+def test_told_a_mean_it_ends_at_guidance_times_it(guidance):
+    # the law of a Gaussian that is told its mean m, guided w times from one around 0, is that around w m
+    generator = GaussianGenerator((SIZE,), deviation=0.5, words={"there": (1.0, 0.5)})
+    prior = Flair(generator, FlairSettings(200, guidance), cond=generator.condition("there"))
+    z = generator.start(1, 5)
+    prior.begin(z, generator.condition(None), 200, torch.Generator("cpu").manual_seed(3))
+    for step in range(200):
+        z = z + prior.step(z, step).delta
+    z = prior.estimate(z)
+    assert float(z.mean()) == pytest.approx(guidance, abs=0.02)
+    assert float(z.std()) == pytest.approx(0.5, rel=0.05)
+
+
 def test_no_levels_are_refused():
     with pytest.raises(ValueError, match="levels"):
-        Flair(GaussianGenerator(), 0)
+        Flair(GaussianGenerator(), FlairSettings(0))
 
 
 def test_from_a_given_latent_it_keeps_what_little_noise_cannot_hide():
@@ -131,7 +148,7 @@ def test_from_a_given_latent_it_keeps_what_little_noise_cannot_hide():
     given = generator.start(1, 9)
 
     def restarted(highest):
-        prior = Flair(generator, 50, highest)
+        prior = Flair(generator, FlairSettings(50), highest)
         z = given.clone()
         prior.begin(z, None, 50, torch.Generator("cpu").manual_seed(3))
         for step in range(50):
@@ -147,4 +164,4 @@ def test_from_a_given_latent_it_keeps_what_little_noise_cannot_hide():
 @pytest.mark.parametrize("highest", [0.0, -0.1, 1.1])
 def test_highest_level_outside_its_range_is_refused(highest):
     with pytest.raises(ValueError, match="highest noise level"):
-        Flair(GaussianGenerator(), 5, highest)
+        Flair(GaussianGenerator(), FlairSettings(5), highest)

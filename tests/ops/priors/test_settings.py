@@ -18,7 +18,7 @@ def test_each_makes_its_prior(settings, kind):
 def test_what_is_set_arrives():
     generator = GaussianGenerator()
     flair = make(FlairSettings(7), generator, highest=0.6)
-    assert (flair.levels, flair.highest) == (7, 0.6)
+    assert (flair.settings.levels, flair.highest) == (7, 0.6)
     assert make(VsdSettings(rank=3), generator).settings.rank == 3
     with pytest.raises(ValueError, match="settings is a str"):
         make("vsd", generator)
