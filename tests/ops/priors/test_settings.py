@@ -22,8 +22,8 @@ def test_what_is_set_arrives():
     assert make(VsdSettings(rank=3), generator).settings.rank == 3
     with pytest.raises(ValueError, match="settings is a str"):
         make("vsd", generator)
-    with pytest.raises(ValueError, match="cond: .*VSD alone.*FlairSettings"):
-        make(FlairSettings(), generator, cond=(0.0, 1.0))
+    with pytest.raises(ValueError, match="cond: only VSD and flair.*BridgeSettings"):
+        make(BridgeSettings(), generator, cond=(0.0, 1.0))
 
 
 @pytest.mark.parametrize(
