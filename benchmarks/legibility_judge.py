@@ -22,7 +22,7 @@ from ..ops.expression import evaluate
 from ..ops.pocket.judge import Judge
 from ..ops.pocket.store import read
 from ..ops.space import Modality, Space, fingerprint
-from ..ops.weights import fill
+from ..ops.weights import WeightsError, fill
 from .evaluation import DATA
 
 RIVALS = 500
@@ -37,13 +37,13 @@ class JudgeEncoder:
 
     modalities: frozenset[Modality] = frozenset({"text", "image"})
 
-    def __init__(self, net: Judge, phrases: list[str], table: Tensor, mean: Tensor, unseen_tiles: tuple[int, ...]):
-        """net: pixels -> [B, D]. phrases: P, with their unit vectors table [P, D]; mean [D]: of pictures' unit embeddings."""
+    def __init__(self, net: Judge, phrases: list[str], table: Tensor, unseen_tiles: tuple[int, ...]):
+        """net: pixels -> [B, D]. phrases: P, with their unit vectors table [P, D]."""
         self.net, self.phrases, self.unseen_tiles = net, phrases, unseen_tiles
         self._row = {phrase: i for i, phrase in enumerate(phrases)}
         self._table = table
-        # the table is centred as it is: the sentence models' means over the vocabulary are off it already
-        clouds = {"text": torch.zeros_like(mean), "image": mean}
+        # the sentence models' means over the vocabulary are off the table already, and toward it pictures were learned
+        clouds = {modality: torch.zeros(table.shape[1]) for modality in self.modalities}
         self.space = Space("judge-" + fingerprint({**net.state_dict(), "table": table}), table.shape[1], clouds)
 
     def text(self, texts: list[str]) -> Embedding:
@@ -61,11 +61,15 @@ class JudgeEncoder:
 
 @lru_cache(maxsize=1)
 def judge_encoder() -> JudgeEncoder:
-    """The judge encoder that ships with the benchmark. WeightsError when its file is missing or damaged."""
+    """The judge encoder that ships with the benchmark. WeightsError when a file is missing or damaged, or when the map was
+    learned from another judge."""
+    eyes = {name: tensor for name, tensor in read("judge", DATA)[0].items() if name.startswith("features.")}
     tensors, metadata = read("judge_encoder", DATA)
-    table, mean = normalize(tensors.pop("table").float(), dim=-1), tensors.pop("mean").float()
-    phrases, unseen = (json.loads(metadata[name]) for name in ("phrases", "unseen_tiles"))
-    return JudgeEncoder(fill(Judge.fitting(tensors), tensors, "judge_encoder"), phrases, table, mean, tuple(unseen))
+    if metadata["judge"] != fingerprint(eyes):
+        raise WeightsError("judge_encoder.safetensors was learned from another judge.safetensors: train it again with the recipe")
+    table = normalize(tensors.pop("table").float(), dim=-1)
+    net = fill(Judge.fitting({**eyes, **tensors}), {**eyes, **tensors}, "judge_encoder")
+    return JudgeEncoder(net, json.loads(metadata["phrases"]), table, tuple(json.loads(metadata["unseen_tiles"])))
 
 
 def rivals(concept: Concept, encoder: JudgeEncoder, count: int = RIVALS) -> Tensor:
@@ -96,8 +100,7 @@ def cosines(pixels: Tensor, expression: str, encoder: JudgeEncoder | None = None
     """How near pictures [B, 3, H, W] lie to an expression of words, in column 0, and to its K rivals: [B, 1 + K]."""
     encoder = encoder or judge_encoder()
     concept = evaluate(expression, encoder)
-    seen = normalize(encoder.space.centre(encoder.image(pixels).pooled, "image"), dim=-1)
-    return seen @ torch.cat([concept.direction[None], rivals(concept, encoder)]).T
+    return encoder.image(pixels).pooled @ torch.cat([concept.direction[None], rivals(concept, encoder)]).T
 
 
 def percentile(cosines: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from ..ops.render import Settings, Track
 from ..ops.tracks import settings
 
-STEPS, QUICK_STEPS, LOOKS = 32, 10, 2
+STEPS, QUICK_STEPS, LOOKS = 30, 10, 2
 """Steps of a render, and looks at the picture per step: what lets all settings, targets and seeds be drawn in an hour on two
 cores. Every setting has the same number of both, so that none wins by looking longer."""
 
