@@ -1,6 +1,7 @@
 """The legibility benchmark: targets, the judge encoder's ranks, intervals, and a second run that renders nothing."""
 
 import json
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from PIL import Image
 
 from concept_algebra.benchmarks import cost, legibility, legibility_cache
-from concept_algebra.benchmarks.evaluation import held_out
+from concept_algebra.benchmarks.evaluation import held_out, judge
 from concept_algebra.benchmarks.legibility_cache import Drawn, Studio, keep, kept
 from concept_algebra.benchmarks.legibility_pictures import contact_sheet, figure
 from concept_algebra.benchmarks.legibility_settings import PRIORS, WANTED, table
@@ -158,7 +159,11 @@ def test_a_contact_sheet_has_its_pictures_in_their_places():
 # cost
 
 
-def test_costs_are_read_off_the_first_look_that_is_good_enough():
+def test_costs_are_read_off_the_looks_that_are_good_enough():
     curve = [(1, 0.5, -9.0), (3, 1.5, -4.0), (5, 2.5, -6.0)]
     assert cost.first(curve, -4.0) == (3, 1.5) and cost.first(curve, -5.0) == (3, 1.5) and cost.first(curve, -1.0) is None
+    assert cost.for_good(curve, -6.5) == (3, 1.5) and cost.for_good(curve, -9.0) == (1, 0.5) and cost.for_good(curve, -5.0) is None
+    even = torch.full((1, len(class_names())), -math.log(len(class_names())))
+    answering = torch.tensor(["whale" in words for words in judge()[1]])
+    assert cost.guessed("whale") == pytest.approx(even[:, answering].logsumexp(-1).item(), rel=1e-5)
     assert cost.mean([curve, [(1, 1.5, -7.0), (3, 2.5, -2.0), (5, 3.5, -2.0)]]) == [(1, 1.0, -8.0), (3, 2.0, -3.0), (5, 3.0, -4.0)]
