@@ -4,7 +4,7 @@ Plain is the honest track on pooled cosine alone, one look a step, for 2000 step
 is the mean, over words, of the classifier's log-probability of the word. The goal is the best that plain's ever was, at any step,
 but no less than what guessing gives: below that a ratio would say nothing. Plain is there when it first is; ours when it never
 falls below again. `steps_ratio` and `seconds_ratio`: how many times as many plain took, which is at least so many when
-`plain_arrived` is false and all its steps count; both are None when ours does not get there. `--quick` draws one word with 200 plain
+`plain_arrived` is false and all its steps count; both are None when ours does not get there. `--quick` draws one word with 120 plain
 steps. Seconds are of one run on one machine and leave out what judging costs.
 """
 
@@ -27,7 +27,7 @@ from .evaluation import judge
 from .legibility_verdicts import log_probability
 
 WORDS, QUICK_WORDS = ("fish", "star", "mushroom", "ghost", "cat", "rocket"), ("star",)
-PLAIN, QUICK_PLAIN, LOOK_EVERY = 2000, 200, 20
+PLAIN, QUICK_PLAIN, LOOK_EVERY = 2000, 120, 20
 Curve = list[tuple[int, float, float]]
 """Steps done, seconds spent, score."""
 

@@ -91,7 +91,7 @@ def publish(out: Path, panels: Panels, settings: Sequence[Setting], targets: Seq
     """Write legibility.svg and contact_sheet.png. Raises OSError, in a line that names the file."""
     write_text(out / "legibility.svg", figure(panels))
     sheet = contact_sheet(
-        [setting.said for setting in settings],
+        [setting.figure.replace("_", " ") for setting in settings],
         [(target.text, [drawings[setting.figure, target.text][0].pixels for setting in settings]) for target in targets],
     )
     with write_aside(out / "contact_sheet.png") as temporary:

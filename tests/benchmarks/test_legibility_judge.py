@@ -38,7 +38,7 @@ def test_the_judge_encoder_knows_pictures_that_neither_judge_saw():
     names = [*shown.trained, *shown.unseen]
     rows = [names.index(name) for name in truth]
     # guessing gets 5 of 1,644, and the classifier itself .64
-    assert len(truth) >= 30 and top(encoder.image(pixels).pooled, encoder.text(names).pooled, rows, 5) > 0.25
+    assert len(truth) >= 30 and top(encoder.image(pixels).pooled, encoder.text(names).pooled, rows, 5) > 0.35
 
 
 def test_a_picture_of_the_thing_is_nearer_to_its_word_than_others_are():
