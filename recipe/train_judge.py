@@ -20,6 +20,7 @@ from .pictures import COLOURS, Pictures, backgrounds, flatten, jitter, place, ti
 from .train_image import SHARES
 
 WIDTHS = (40, 80, 144, 224)
+SEED = 1234
 
 
 def recoloured(x: Tensor, palette: Tensor, rng: torch.Generator) -> Tensor:
@@ -36,17 +37,23 @@ def recoloured(x: Tensor, palette: Tensor, rng: torch.Generator) -> Tensor:
     return torch.where(torch.rand(size, 1, 1, 1, generator=rng) < 0.33, soft, x)
 
 
-def main() -> None:
-    args = started(options(__doc__, minutes=12), seed=1234)
-    run = args.runs / "judge"
-    rng = torch.Generator().manual_seed(1234)
-    pictures = Pictures(args.data)
+def split(pictures: Pictures, rng: torch.Generator) -> tuple[np.ndarray, Tensor]:
+    """Rows of all emoji, and which of them are kept back to see that the judge can be believed: one in twenty.
+
+    The judge's own draw comes first from a generator seeded with SEED."""
     emoji = np.flatnonzero(~np.isin(pictures.style, list(SHARES)))
+    return emoji, torch.rand(len(emoji), generator=rng) < 0.05
+
+
+def main() -> None:
+    args = started(options(__doc__, minutes=12), seed=SEED)
+    run = args.runs / "judge"
+    rng = torch.Generator().manual_seed(SEED)
+    pictures = Pictures(args.data)
+    emoji, kept = split(pictures, rng)
     labels = list(dict.fromkeys(clean(pictures.rows[i]["label"]) for i in emoji))
     tags = {clean(pictures.rows[i]["label"]): [clean(t) for t in pictures.rows[i]["tags"]] for i in emoji}
     classes = torch.tensor([labels.index(clean(pictures.rows[i]["label"])) for i in emoji])
-    # one picture in twenty is kept back to see that the judge can be believed
-    kept = torch.rand(len(emoji), generator=rng) < 0.05
     training = (~kept).nonzero()[:, 0]
     palette = torch.tensor(list(COLOURS.values()))
     model = Judge(len(labels), WIDTHS).to(memory_format=torch.channels_last)
