@@ -7,7 +7,7 @@ from . import host
 
 class ConceptAlgebra(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        from . import algebra, calibrate, encode, features, files, lists, load, read, render, sae
+        from . import algebra, calibrate, encode, features, files, lists, load, priors, read, render, sae
 
         # here and not in on_load, which ComfyUI 0.8 does not call first
         host.register_folders()
@@ -29,8 +29,12 @@ class ConceptAlgebra(ComfyExtension):
             sae.TrainSAE,
             features.SAEDecompose,
             features.EditFeatures,
-            render.FlairPrior,
+            priors.VsdPrior,
+            priors.FlairPrior,
+            priors.BridgePrior,
             render.LatentOptimiser,
+            render.DualTrack,
+            render.OpenRender,
             read.ConceptReadout,
             read.CompareTracks,
             files.SaveConcept,

@@ -75,7 +75,7 @@ class CompareTracks(io.ComfyNode):
             raise ValueError(f"one render is of kind {honest.render.modality}, the other {natural.render.modality}: compare two of a kind")
         honest.concept.space.require(natural.concept.space)
         image = beside(shown(honest), shown(natural))
-        lines = [line(rendered) for rendered in (honest, natural)]
+        lines = [line(rendered, rendered.render.track) for rendered in (honest, natural)]
         if str(honest.concept) != str(natural.concept):
             lines.append("note: these are renders of two different concepts")
         elif honest.seed != natural.seed:
@@ -91,17 +91,18 @@ def shown(rendered: Rendered) -> Tensor:
     return media if kind == "video" else picture(media, kind)[None]
 
 
-def beside(left: Tensor, right: Tensor) -> Tensor:
-    """Two [T, 3, H, W] next to each other on white, as IMAGE [T, H, W, 3]; the smaller is centred, the shorter waits."""
-    count, height = max(len(left), len(right)), max(left.shape[-2], right.shape[-2])
-    width = left.shape[-1] + GAP + right.shape[-1]
-    sheet = torch.ones(count, 3, height, width)
-    for part, at in ((left, 0), (right, left.shape[-1] + GAP)):
+def beside(*parts: Tensor) -> Tensor:
+    """Several [T, 3, H, W] next to each other on white, as IMAGE [T, H, W, 3]; smaller ones are centred, shorter ones wait."""
+    count, height = max(map(len, parts)), max(part.shape[-2] for part in parts)
+    sheet = torch.ones(count, 3, height, sum(part.shape[-1] + GAP for part in parts) - GAP)
+    at = 0
+    for part in parts:
         top = (height - part.shape[-2]) // 2
         rows = torch.arange(count).clamp(max=len(part) - 1)
         sheet[:, :, top : top + part.shape[-2], at : at + part.shape[-1]] = part[rows]
+        at += part.shape[-1] + GAP
     return sheet.movedim(1, -1)
 
 
-def line(rendered: Rendered) -> str:
-    return f"{rendered.render.track}: cosine {rendered.render.cosine:.2f} with {rendered.concept}; reads as {rendered.words}"
+def line(rendered: Rendered, name: str) -> str:
+    return f"{name}: cosine {rendered.render.cosine:.2f} with {rendered.concept}; reads as {rendered.words}"

@@ -1,65 +1,63 @@
-"""FLAIR Prior, Latent Optimiser: from a concept to a picture, sound or clip."""
+"""Latent Optimiser, Dual Track, Open Render: from a concept to pictures, sounds or clips."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from math import nan
 
-import torch
 from comfy_api.latest import io
 
-from ..ops.centring import off_centre
 from ..ops.concept import Concept
-from ..ops.grad import differentiable
-from ..ops.interpret.readout import spoken
-from ..ops.optimise import Step
-from ..ops.render import Track, finished, render
-from ..ops.showcase import picture
-from ..ops.tracks import settings
+from ..ops.objective.alignment import Weights
+from ..ops.objective.views import CUTOUTS, SHRINKING
+from ..ops.priors.settings import FlairSettings
+from ..ops.render import render
 from . import host
+from .drawing import Watching, at_work, chosen, judged, report, told
 from .media import latent_in, latent_out, outputs
+from .priors import MOST_STEPS
+from .read import beside, line, shown
 from .sockets import (
     RENDERING,
     ConceptSocket,
     EncoderSocket,
-    FlairChoice,
     GeneratorSocket,
     HostedEncoder,
     HostedGenerator,
+    PriorChoice,
     PriorSocket,
     Rendered,
     RenderSocket,
 )
 
-WORKING = 2**30
-"""Bytes asked for a generator's part of one step, forward and backward, beside the weights. Of the pocket's, clips keep
-most: 0.4 GB with the looks that its own encoder takes."""
+FRAMINGS = {"steady": None, "shrinking": SHRINKING, "cutouts": CUTOUTS}
+USUAL = PriorChoice(FlairSettings(MOST_STEPS), 1.0, told=True)
+"""The natural track's prior where none is connected."""
+ADVANCED = {"advanced": True}
 
 
-class FlairPrior(io.ComfyNode):
-    @classmethod
-    def define_schema(cls) -> io.Schema:
-        return io.Schema(
-            node_id="ConceptAlgebra_FlairPrior",
-            display_name="FLAIR Prior",
-            category=RENDERING,
-            description="The natural track: pulls the latent toward what the generator finds natural, once through its noise levels.",
-            inputs=[
-                io.Float.Input(
-                    "strength",
-                    default=1.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.05,
-                    tooltip="The share of the pull that is applied. 1 is the natural track; lower lets through more of what only the encoder sees.",
-                ),
-            ],
-            outputs=[PriorSocket.Output(display_name="prior", tooltip="For Latent Optimiser. Leave it unconnected there for the honest track.")],
-        )
+def media() -> list[io.Output]:
+    """The outputs that `opened` fills."""
+    return [
+        io.Image.Output(display_name="image", tooltip="The picture; of a clip its frames, of a sound its spectrogram."),
+        io.Audio.Output(display_name="audio", tooltip="The sound, when the generator makes sounds."),
+        io.Video.Output(display_name="video", tooltip="The clip, when the generator makes clips."),
+        io.Latent.Output(display_name="latent", tooltip="The optimised latent, for VAE Decode with this generator's VAE."),
+        io.String.Output(display_name="words", tooltip="The words nearest to what came out, best first."),
+        io.String.Output(display_name="report", tooltip="What the instruments read, a line each, and what to doubt about the render."),
+    ]
 
-    @classmethod
-    @host.plain
-    def execute(cls, strength: float) -> io.NodeOutput:
-        return io.NodeOutput(FlairChoice(strength))
+
+def opened(rendered: Rendered) -> tuple:
+    """A render as `media` lists it."""
+    made, drawing = rendered.render, rendered.generator
+    return *outputs(made, drawing), latent_out(made.latent, drawing), rendered.words, report(rendered)
+
+
+def weight(name: str, what: str, most: float = 4.0) -> io.Float.Input:
+    """A further weight of the objective: optional, because older graphs in API form do not have it."""
+    usual = getattr(Weights(), name.removesuffix("_weight"))
+    return io.Float.Input(name, default=usual, min=0.0, max=most, step=0.05, optional=True, tooltip=what, extra_dict=ADVANCED)
 
 
 class LatentOptimiser(io.ComfyNode):
@@ -71,26 +69,33 @@ class LatentOptimiser(io.ComfyNode):
             category=RENDERING,
             description="Optimises a generator's latent until what it decodes to embeds at the concept. With a prior it is the natural track, without one the honest track.",
             inputs=[
-                io.Int.Input("steps", default=0, min=0, max=10000, tooltip="Steps of the optimisation; 0 takes the usual number for the kind of medium. 30 give a first look."),
+                io.Int.Input("steps", default=0, min=0, max=MOST_STEPS, tooltip="Steps of the optimisation; 0 takes the usual number for the kind of medium. 30 give a first look."),
                 io.Int.Input(
                     "seed", default=0, min=0, max=2**32 - 1, control_after_generate=True,
                     tooltip="The latent to start from and all that is drawn at random. Give both tracks the same seed.",
                 ),  # fmt: skip
-                io.Int.Input("looks", default=0, min=0, max=32, tooltip="Shifted and cropped looks at the medium in each step; 0 takes the usual number. More look steadier and take longer.", extra_dict={"advanced": True}),
-                io.Float.Input("patch_weight", default=0.5, min=0.0, max=4.0, step=0.05, tooltip="How much every part of the medium should show the concept, beside the whole. 0 looks at the whole alone.", extra_dict={"advanced": True}),
+                io.Int.Input("looks", default=0, min=0, max=32, tooltip="Shifted and cropped looks at the medium in each step; 0 takes the usual number. More look steadier and take longer.", extra_dict=ADVANCED),
+                io.Float.Input("patch_weight", default=0.5, min=0.0, max=4.0, step=0.05, tooltip="How much every part of the medium should show the concept, beside the whole. 0 looks at the whole alone.", extra_dict=ADVANCED),
                 ConceptSocket.Input("concept", tooltip="The target."),
                 EncoderSocket.Input("encoder", tooltip="The encoder that looks at what is drawn; the one that made the concept."),
                 GeneratorSocket.Input("generator", tooltip="What draws: from Load Generator."),
+                weight("pooled_weight", "How much the cosine of the whole counts. 0 leaves the other terms alone at work."),
+                weight("features_weight", "How much the concept's named features count: those it has up, those taken away down. Of a concept from SAE Decompose."),
+                weight("contrast_weight", "How much it counts that the concept is nearest, among other words, and not only near."),
+                weight("total_variation_weight", "How much differences between neighbouring values cost. Smooths."),
+                weight("spectrum_weight", "How much a spectrum costs that does not fall as those of real media do. Works against static."),
+                weight("norm_weight", "How much a latent costs whose values are larger or smaller than those of real media."),
+                io.Combo.Input(
+                    "framing", options=list(FRAMINGS), default="steady", optional=True, extra_dict=ADVANCED,
+                    tooltip="How looks are cut: steady is measured for the pocket, shrinking goes from the whole to close, cutouts are those of Big Sleep.",
+                ),  # fmt: skip
                 PriorSocket.Input("prior", optional=True, tooltip="From a prior node, for the natural track. Unconnected: the honest track, the encoder's view alone."),
                 io.Latent.Input("latent", optional=True, tooltip="A latent to begin with in place of the seed's noise, from VAE Encode, Load Latent or another render."),
+                EncoderSocket.Input("judge", optional=True, tooltip="Another encoder, to choose among the looks and to measure how far the first one was deceived. It reads the concept anew, so that has to be of words alone."),
             ],
             outputs=[
                 RenderSocket.Output(display_name="render", tooltip="The result with its history, for Compare Tracks."),
-                io.Image.Output(display_name="image", tooltip="The picture; of a clip its frames, of a sound its spectrogram."),
-                io.Audio.Output(display_name="audio", tooltip="The sound, when the generator makes sounds."),
-                io.Video.Output(display_name="video", tooltip="The clip, when the generator makes clips."),
-                io.Latent.Output(display_name="latent", tooltip="The optimised latent, for VAE Decode with this generator's VAE."),
-                io.String.Output(display_name="words", tooltip="The words nearest to what came out, best first."),
+                *media(),
             ],
             hidden=[io.Hidden.unique_id],
         )
@@ -99,57 +104,100 @@ class LatentOptimiser(io.ComfyNode):
     @host.plain
     def execute(
         cls, steps: int, seed: int, looks: int, patch_weight: float, concept: Concept, encoder: HostedEncoder,
-        generator: HostedGenerator, prior: FlairChoice | None = None, latent: dict | None = None,
+        generator: HostedGenerator, prior: PriorChoice | None = None, latent: dict | None = None, judge: HostedEncoder | None = None,
+        framing: str = "steady", **weights: float,
     ) -> io.NodeOutput:  # fmt: skip
-        track: Track = "natural" if prior else "honest"
-        drawing = generator.generator
-        made = settings(drawing.modality, track, steps=steps or None)
-        strength = prior.strength if prior else made.schedule.strength
-        made = replace(
-            made, schedule=replace(made.schedule, strength=strength), crops=looks or made.crops,
-            weights=replace(made.weights, patches=patch_weight),
-        )  # fmt: skip
+        drawing, track = generator.generator, "natural" if prior else "honest"
+        made = chosen(drawing.modality, prior, steps)
+        terms = {name.removesuffix("_weight"): value for name, value in weights.items()}
+        made = replace(made, crops=looks or made.crops, weights=Weights(patches=patch_weight, **terms), framing=FRAMINGS[framing])
         concept.space.require(encoder.encoder.space)
         start = None if latent is None else latent_in(latent, drawing)
-        watching = Watching(cls.hidden.unique_id, made.schedule.steps, drawing, track)
-        space = encoder.encoder.space
-        if not space.words_embedded:  # rivals and readings are words: their tower is needed for this once
-            host.load(encoder.of(["text"]))
-            space.word_directions
-        towers = encoder.of([drawing.modality])
-        tower = encoder.encoder.towers[drawing.modality]
-        device = host.load([*towers, generator.resident], working=WORKING + made.crops * tower.saved_bytes())
-        try:
-            with host.explained(watching.kept), differentiable(tower, drawing):
-                start = None if start is None else start.to(device)
-                result = render(concept, encoder.encoder, drawing, track, made, seed, watching, start)
-        finally:
-            host.release()
-        rendered = Rendered(result, concept, seed)
-        if problem := off_centre(space, concept.modalities | {drawing.modality}):
-            host.note(f"{track}: {rendered.words}\n{problem}")
-        return io.NodeOutput(rendered, *outputs(result, drawing), latent_out(result.latent, drawing), rendered.words)
+        judging = judged(judge, concept, encoder)
+        watching = Watching(cls.hidden.unique_id, made.schedule.steps, drawing)
+        with at_work(encoder, generator, made.crops, watching, judge) as device:
+            start = None if start is None else start.to(device)
+            result = render(concept, encoder.encoder, drawing, track, made, seed, watching.of(track), start, judging)
+        rendered = Rendered(result, drawing, concept, seed)
+        if doubts := told(rendered, track):
+            host.note("\n".join(doubts))
+        return io.NodeOutput(rendered, *opened(rendered))
 
 
-class Watching:
-    """What happens at each step: cancel, bar, preview, words; and the best latent, should the run fail."""
+class DualTrack(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ConceptAlgebra_DualTrack",
+            display_name="Dual Track",
+            category=RENDERING,
+            description="Renders one concept from one seed on both tracks, honest and natural, and one between them if asked.",
+            inputs=[
+                io.Int.Input("steps", default=0, min=0, max=MOST_STEPS, tooltip="Steps of each render; 0 takes the usual number for the kind of medium. 30 give a first look."),
+                io.Int.Input("seed", default=0, min=0, max=2**32 - 1, control_after_generate=True, tooltip="The latent that all of them start from, and all that is drawn at random."),
+                io.Float.Input("dial", default=0.0, min=0.0, max=1.0, step=0.05, tooltip="Where a third render lies between the honest track, 0, and the natural one, 1. At 0 and at 1 there is none between."),
+                io.Int.Input("looks", default=0, min=0, max=32, tooltip="Shifted and cropped looks at the medium in each step; 0 takes the usual number. More look steadier and take longer.", extra_dict=ADVANCED),
+                ConceptSocket.Input("concept", tooltip="The target."),
+                EncoderSocket.Input("encoder", tooltip="The encoder that looks at what is drawn; the one that made the concept."),
+                GeneratorSocket.Input("generator", tooltip="What draws: from Load Generator."),
+                PriorSocket.Input("prior", optional=True, tooltip="From a prior node, for the natural track. Unconnected: FLAIR Prior as it comes."),
+            ],
+            outputs=[
+                RenderSocket.Output(display_name="honest", tooltip="What the concept alone asks for; for Compare Tracks and Open Render."),
+                RenderSocket.Output(display_name="natural", tooltip="The same, held by the prior."),
+                RenderSocket.Output(display_name="between", tooltip="The one that the dial asks for."),
+                io.Image.Output(display_name="images", tooltip="All beside each other, from honest to natural; of clips every frame, of sounds the spectrograms."),
+                io.Float.Output(display_name="leakage", tooltip="What the prior makes alone, as a share of the natural render's match: from 0, not a number where there is no match. Above 0.5 much of what is seen may be the prior's own."),
+                io.String.Output(display_name="summary", tooltip="For each render its cosine and words, and what to doubt about it."),
+            ],
+            hidden=[io.Hidden.unique_id],
+        )  # fmt: skip
 
-    def __init__(self, node_id: str, total: int, generator, track: Track):
-        self.progress = host.Progress(node_id, total)
-        self.generator, self.track = generator, track
-        self.last: Step | None = None
+    @classmethod
+    @host.plain
+    def execute(
+        cls, steps: int, seed: int, dial: float, looks: int, concept: Concept, encoder: HostedEncoder, generator: HostedGenerator,
+        prior: PriorChoice | None = None,
+    ) -> io.NodeOutput:  # fmt: skip
+        drawing, prior = generator.generator, prior or USUAL
+        concept.space.require(encoder.encoder.space)
+        names = {0.0: "honest", dial: f"between, {dial:g}", 1.0: "natural"} | {0.0: "honest", 1.0: "natural"}
+        todo = {name: chosen(drawing.modality, replace(prior, strength=at * prior.strength) if at else None, steps) for at, name in sorted(names.items())}
+        todo = {name: replace(made, crops=looks or made.crops) for name, made in todo.items()}
+        watching = Watching(cls.hidden.unique_id, sum(made.schedule.steps for made in todo.values()), drawing)
+        results, before = {}, 0
+        with at_work(encoder, generator, max(made.crops for made in todo.values()), watching):
+            for name, made in todo.items():
+                track = "honest" if name == "honest" else "natural"
+                result = render(
+                    concept, encoder.encoder, drawing, track, made, seed, watching.of(name, before), leakage=name == "natural"
+                )  # fmt: skip
+                results[name] = Rendered(result, drawing, concept, seed)
+                before += made.schedule.steps
+        honest, *middle, natural = results.values()
+        between = middle[0] if middle else host.blocked("the dial is at an end, so there is no render between: set it above 0 and below 1")
+        doubts = [each for name, rendered in results.items() for each in told(rendered, name)]
+        if doubts:
+            host.note("\n".join(doubts))
+        summary = "\n".join([*(line(rendered, name) for name, rendered in results.items()), *doubts])
+        leakage = natural.render.instruments.leakage
+        images = beside(*(shown(rendered) for rendered in results.values()))
+        return io.NodeOutput(honest, natural, between, images, nan if leakage is None else leakage, summary)
 
-    def __call__(self, step: Step) -> None:
-        self.last = step
-        host.stop_if_asked()
-        preview = None
-        if step.preview is not None:
-            preview = picture(finished(step.preview, self.generator.modality), self.generator.modality)
-        self.progress.show(step.index + 1, preview)
-        if step.reading is not None:
-            detail = {"step": step.index, "total": step.total, "loss": step.loss, "track": self.track, "words": step.reading}
-            self.progress.say(f"{self.track}, step {step.index + 1} of {step.total}: {spoken(step.reading)}", detail)
 
-    def kept(self) -> torch.Tensor | None:
-        """The best latent so far, as LATENT's samples; None before the second step, when it is still noise."""
-        return None if self.last is None else latent_out(self.last.best, self.generator)["samples"]
+class OpenRender(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ConceptAlgebra_OpenRender",
+            display_name="Open Render",
+            category=RENDERING,
+            description="Takes one render of Dual Track apart: its picture, sound or clip, its latent, its words, and what the instruments read.",
+            inputs=[RenderSocket.Input("render", tooltip="From Dual Track or Latent Optimiser.")],
+            outputs=media(),
+        )
+
+    @classmethod
+    @host.plain
+    def execute(cls, render: Rendered) -> io.NodeOutput:
+        return io.NodeOutput(*opened(render))

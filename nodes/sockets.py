@@ -12,6 +12,7 @@ from ..ops.concept import Concept
 from ..ops.encoders.protocol import Encoder
 from ..ops.generators.protocol import Generator
 from ..ops.interpret.readout import spoken
+from ..ops.priors.settings import PriorSettings
 from ..ops.render import Render
 from ..ops.space import Modality
 from .host import Resident
@@ -54,17 +55,20 @@ class HostedGenerator:
 
 
 @dataclass(frozen=True)
-class FlairChoice:
-    """CONCEPT_PRIOR: the natural track's sweep and the share of its displacement that is applied, 0..1."""
+class PriorChoice:
+    """CONCEPT_PRIOR: which prior and how, how strong (0..1, see `schedule.Schedule.strength`), and whether it is told the concept."""
 
+    settings: PriorSettings
     strength: float
+    told: bool
 
 
 @dataclass(frozen=True)
 class Rendered:
-    """CONCEPT_RENDER: a render with the concept and the seed it was made from."""
+    """CONCEPT_RENDER: a render with the generator, the concept and the seed it was made from."""
 
     render: Render
+    generator: Generator = field(repr=False)
     concept: Concept
     seed: int
 

@@ -1,0 +1,127 @@
+"""What Latent Optimiser and Dual Track share: how a render is set up, put on the device, watched and told of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+
+import torch
+
+from ..ops.centring import off_centre
+from ..ops.concept import Concept
+from ..ops.expression import evaluate
+from ..ops.generators.protocol import Generator
+from ..ops.grad import differentiable
+from ..ops.instruments import Judge
+from ..ops.interpret.readout import spoken
+from ..ops.optimise import Step
+from ..ops.priors.settings import FlairSettings
+from ..ops.render import Settings, finished
+from ..ops.report_instruments import NOTHING, readings
+from ..ops.showcase import picture
+from ..ops.space import Modality
+from ..ops.tracks import settings
+from . import host
+from .media import latent_out
+from .sockets import HostedEncoder, HostedGenerator, PriorChoice, Rendered
+
+WORKING = 2**30
+"""Bytes asked for a generator's part of one step, forward and backward, beside the weights. Of the pocket's, clips keep
+most: 0.4 GB with the looks that its own encoder takes."""
+
+
+def chosen(modality: Modality, prior: PriorChoice | None, steps: int) -> Settings:
+    """The usual settings of the honest track, or of the natural one with a prior; steps: 0 for the usual number."""
+    if prior is None:
+        return settings(modality, "honest", steps=steps or None)
+    made = settings(modality, "natural", steps=steps or None)
+    how = prior.settings
+    if isinstance(how, FlairSettings):
+        how = replace(how, levels=min(how.levels, made.schedule.steps))
+    return replace(made, prior=how, told=prior.told, schedule=replace(made.schedule, strength=prior.strength))
+
+
+def judged(judge: HostedEncoder | None, concept: Concept, encoder: HostedEncoder) -> Judge | None:
+    """The judge with the target in its own space. ValueError for the encoder itself, and for a target that is not made of words
+    alone: only those can be read again."""
+    if judge is None:
+        return None
+    if judge.encoder.space.encoder_id == encoder.encoder.space.encoder_id:
+        raise ValueError("the judge is the encoder itself, which cannot judge what it has asked for; load another one, or leave judge unconnected")
+    if media := sorted(concept.modalities - {"text"}):
+        raise ValueError(f"a judge reads the concept anew from its words, and '{concept}' has {' and '.join(media)} in it; leave judge unconnected")
+    host.load(judge.of(["text"]))
+    judge.encoder.space.word_directions  # noqa: B018
+    return Judge(judge.encoder, evaluate(str(concept), judge.encoder))
+
+
+@contextmanager
+def at_work(
+    encoder: HostedEncoder, generator: HostedGenerator, looks: int, watching: Watching, judge: HostedEncoder | None = None
+) -> Iterator[torch.device]:
+    """On the device, and ready to be differentiated, while it lasts: all that renders with so many looks a step need.
+
+    What fails in it is explained, and keeps the best latent.
+    """
+    space, drawing = encoder.encoder.space, generator.generator
+    if not space.words_embedded:  # rivals and readings are words: their tower is needed for this once
+        host.load(encoder.of(["text"]))
+        space.word_directions
+    towers = [tower for each in (encoder, judge) if each for tower in each.of([drawing.modality])]
+    tower = encoder.encoder.towers[drawing.modality]
+    device = host.load([*towers, generator.resident], working=WORKING + looks * tower.saved_bytes())
+    try:
+        with host.explained(watching.kept), differentiable(tower, drawing):
+            yield device
+    finally:
+        host.release()
+
+
+class Watching:
+    """What happens at each step: cancel, bar, preview, words; and the best latent, should a run fail."""
+
+    def __init__(self, node_id: str, total: int, generator: Generator):
+        self.progress = host.Progress(node_id, total)
+        self.generator = generator
+        self.last: Step | None = None
+
+    def of(self, track: str, before: int = 0) -> Callable[[Step], None]:
+        """For one run among several: what to call it, and how many steps lie before it."""
+        self.last = None
+        return partial(self._see, track, before)
+
+    def _see(self, track: str, before: int, step: Step) -> None:
+        self.last = step
+        host.stop_if_asked()
+        preview = None
+        if step.preview is not None:
+            preview = picture(finished(step.preview, self.generator.modality), self.generator.modality)
+        self.progress.show(before + step.index + 1, preview)
+        if step.reading is not None:
+            detail = {"step": step.index, "total": step.total, "loss": step.loss, "track": track, "words": step.reading}
+            self.progress.say(f"{track}, step {step.index + 1} of {step.total}: {spoken(step.reading)}", detail)
+
+    def kept(self) -> torch.Tensor | None:
+        """The best latent so far, as LATENT's samples; None before the second step, when it is still noise."""
+        return None if self.last is None else latent_out(self.last.best, self.generator)["samples"]
+
+
+def told(rendered: Rendered, name: str) -> list[str]:
+    """What has to be said of a render on its node: a line with its words, and what to doubt about it; without doubts, nothing."""
+    made, space = rendered.render, rendered.concept.space
+    doubts = [*made.instruments.alarms, off_centre(space, rendered.concept.modalities | {made.modality})]
+    if made.trajectory[-1].get("prior_alarm"):
+        doubts.append(f"The prior's M ended at {made.trajectory[-1]['prior_m']:.2f}: its LoRA knows the latent by heart (near 0) or nothing of it (near 1).")
+    lines = [made.stopped[0].upper() + made.stopped[1:] + "."] if made.stopped else []
+    lines += [doubt for doubt in doubts if doubt]
+    return [f"{name}: {rendered.words}", *lines] if lines else []
+
+
+def report(rendered: Rendered) -> str:
+    """A render's cosine and the readings of its instruments, a line each, and their alarms."""
+    made = rendered.render
+    rows = [("cosine with the concept", f"{made.cosine:.2f}"), *((name, value) for name, value in readings(made.instruments) if value != NOTHING)]
+    lines = [f"{value}  {name}" for name, value in rows]
+    return "\n".join([*lines, *told(rendered, made.track)[1:]])
