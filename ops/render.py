@@ -31,6 +31,8 @@ from .wear import worn
 Track = Literal["honest", "natural"]
 TRACKS: tuple[Track, ...] = ("honest", "natural")
 Reading = list[tuple[str, float]]
+APART = 1_000_003
+"""Between the seeds of candidates: further than people count up."""
 RESTART = 0.6
 """Noise level laid over a given starting latent: what it shows as a whole is kept, and its parts can still change."""
 
@@ -42,6 +44,8 @@ class Settings:
     prior: which, and how. crops: looks at the media per step; framing: how they are cut, None for what suits the medium.
     weights: of the terms of the objective. words: how many a reading has. told: the prior is told the concept, as the
     generator reads it (`Generator.told`; no prompt): it then also draws it by itself, which is what leakage measures.
+    candidates: latents drawn for each seed, of which the best is kept, by the score that also chooses among looks; the first
+    starts where the seed says, the others from seeds of their own.
     opening: the schedule of the steps before a sweep whose strength is below 1 (see `stages`), which must be there then.
     """
 
@@ -51,10 +55,13 @@ class Settings:
     weights: Weights = Weights()
     framing: Framing | None = None
     told: bool = False
+    candidates: int = 1
     words: int = 6
     opening: Schedule | None = None
 
     def __post_init__(self) -> None:
+        if self.candidates < 1:
+            raise ValueError(f"candidates must be at least 1, not {self.candidates}")
         if isinstance(self.prior, FlairSettings) and self.schedule.strength < 1 and self.opening is None:
             raise ValueError(f"a sweep of strength {self.schedule.strength} needs an opening, the schedule of the steps before it")
 
@@ -121,7 +128,7 @@ def renders(
     start: latents [B, ...] to begin with in place of the seeds' noise; a prior then begins at the noise level `RESTART`, at
     most. judge: an encoder that the latents are not optimised with; it chooses among the looks, and measures the gap.
     Without one, they are chosen by the encoder's own cosine with the media worn (blurred and cropped, as the objective
-    never shows them). After a sweep there is nothing to choose: only its end is finished. leakage: also measure what the
+    never shows them). After a sweep there is nothing to choose but among candidates: only its end is finished. leakage: also measure what the
     prior makes alone, by a second sweep (remembered for the next concept with the same generator, settings and seeds);
     not of a given start, which has something to say itself.
     state: of such a render that was stopped; its trajectory and looks begin where it goes on.
@@ -131,15 +138,16 @@ def renders(
     if problem := off_centre(concept.space, concept.modalities | {generator.modality}):
         say_once(problem)
     began = time.monotonic()
-    seed = seeds[0]
-    objective = alignment(concept, encoder, generator, settings.weights, settings.crops, seed, settings.framing)
+    drawn = [seed + k * APART for seed in seeds for k in range(settings.candidates)]
+    start = None if start is None else start.repeat_interleave(settings.candidates, 0)
+    objective = alignment(concept, encoder, generator, settings.weights, settings.crops, seeds[0], settings.framing)
     # a stopped run is not taken up for another target
     named = replace(objective, description=f"{objective.description} at {concept} ({fingerprint({'': concept.direction})})")
     chooser = judge or Judge(encoder, concept)
     weathered = (lambda media: media) if judge else (lambda media: worn(media, generator.modality))
     score = lambda media: cosines(weathered(media), chooser.concept.direction, chooser.encoder, generator)  # noqa: E731
     reader = lambda media: [readout(embed(encoder, generator, each[None]), encoder.space, settings.words) for each in media]  # noqa: E731
-    trajectories, looks = [[] for _ in seeds], [[] for _ in seeds]
+    trajectories, looks = [[] for _ in drawn], [[] for _ in drawn]
     cond = generator.told(concept.direction, concept.space) if settings.told else None
     todo, before, step = stages(settings, generator, start is not None, cond), 0, None
     if state is not None:
@@ -150,7 +158,7 @@ def renders(
             before, todo, start, state = state.index, todo[1:], state.part("best")["latent"], None
     for schedule, prior in todo:
         chooses = None if prior.sweeps else score
-        for step in optimise(generator, named, prior, schedule, seeds, reader, step.best if step else start, chooses, state):
+        for step in optimise(generator, named, prior, schedule, drawn, reader, step.best if step else start, chooses, state):
             step = replace(step, index=before + step.index, total=settings.schedule.steps)
             rows = zip(step.losses.tolist(), *(values.tolist() for values in step.measured.values()))
             for trajectory, (loss, *values) in zip(trajectories, rows):
@@ -159,29 +167,42 @@ def renders(
                 looks[i].append((step.index, finished(step.preview[i : i + 1], generator.modality), reading))
             watch(replace(step, reading=step.reading and step.reading[0]))
         before, state = step.index + 1, None
-    described_as = asdict(settings) | {"objective": objective.description, "told": cond is not None}
+    kept = _kept(score, generator, step.best, settings.candidates)
+    named_prior = {"name": type(settings.prior).__name__.removesuffix("Settings").lower(), **asdict(settings.prior)}
+    described_as = asdict(settings) | {"prior": named_prior, "objective": objective.description, "told": cond is not None}
     lone = None
     if leakage and settings.schedule.strength and not isinstance(settings.prior, NoSettings) and start is None:
         told = "" if cond is None else fingerprint({"": concept.direction})
-        media = generator.decode(alone(generator, lambda: stages(settings, generator, False, cond), seeds, told).to(step.best))
+        own = [drawn[row] for row in kept]
+        media = generator.decode(alone(generator, lambda: stages(settings, generator, False, cond), own, told).to(step.best))
         lone = cosines(media, concept.direction, encoder, generator).tolist()
     made = []
-    for i, seed in enumerate(seeds):
-        latent = step.best[i : i + 1]
+    for i, (seed, row) in enumerate(zip(seeds, kept)):
+        latent = step.best[row : row + 1]
         with torch.no_grad():
             media = finished(generator.decode(latent), generator.modality)
             cosine = float(cosines(media[None].to(latent), concept.direction, encoder, generator))
             reading = readout(embed(encoder, generator, media[None].to(latent)), encoder.space, settings.words)
-        looks[i][-1] = (step.index, media, reading)
+        looks[row][-1] = (step.index, media, reading)
         read = measure(latent, concept, encoder, generator, judge, lone and lone[i])
-        scored = None if step.scores is None else float(step.scores[i])
+        scored = None if step.scores is None else float(step.scores[row])
         made.append(
             Render(
-                generator.modality, track, media, latent, cosine, trajectories[i], looks[i], described_as,
+                generator.modality, track, media, latent, cosine, trajectories[row], looks[row], described_as | {"candidate": row % settings.candidates},
                 time.monotonic() - began, seed, read, scored, step.stopped,
             )  # fmt: skip
         )
     return made
+
+
+@torch.no_grad()
+def _kept(score: Callable[[Tensor], Tensor], generator: Generator, latents: Tensor, candidates: int) -> list[int]:
+    """Of latents [seeds * candidates, ...], the row of the best scored candidate of each seed."""
+    if candidates == 1:
+        return list(range(len(latents)))
+    # one at a time: a score looks at a medium several times, and a batch of clips does not fit everywhere
+    scores = torch.cat([score(generator.decode(latent[None])).float().cpu() for latent in latents]).view(-1, candidates)
+    return [i * candidates + int(row.argmax()) for i, row in enumerate(scores)]
 
 
 def stages(settings: Settings, generator: Generator, started: bool, cond: Any = None) -> list[tuple[Schedule, Prior]]:
