@@ -32,15 +32,16 @@ WORKING = 2**30
 most: 0.4 GB with the looks that its own encoder takes."""
 
 
-def chosen(modality: Modality, prior: PriorChoice | None, steps: int) -> Settings:
-    """The usual settings of the honest track, or of the natural one with a prior; steps: 0 for the usual number."""
+def chosen(modality: Modality, prior: PriorChoice | None, steps: int, looks: int, candidates: int = 0) -> Settings:
+    """The settings of the honest track, or of the natural one with a prior; for numbers that are 0 the usual ones."""
     if prior is None:
-        return settings(modality, "honest", steps=steps or None)
-    made = settings(modality, "natural", steps=steps or None)
-    how = prior.settings
-    if isinstance(how, FlairSettings):
-        how = replace(how, levels=min(how.levels, made.schedule.steps))
-    return replace(made, prior=how, told=prior.told, schedule=replace(made.schedule, strength=prior.strength))
+        made = settings(modality, "honest", steps=steps or None)
+    else:
+        made = settings(modality, "natural", steps=steps or None, prior=prior.settings)
+        made = replace(made, told=prior.told, schedule=replace(made.schedule, strength=prior.strength))
+    if isinstance(made.prior, FlairSettings):  # the record says how many there are, not how many were allowed
+        made = replace(made, prior=replace(made.prior, levels=min(made.prior.levels, made.schedule.steps)))
+    return replace(made, crops=looks or made.crops, candidates=candidates or made.candidates)
 
 
 def judged(judge: HostedEncoder | None, concept: Concept, encoder: HostedEncoder) -> Judge | None:
@@ -59,9 +60,9 @@ def judged(judge: HostedEncoder | None, concept: Concept, encoder: HostedEncoder
 
 @contextmanager
 def at_work(
-    encoder: HostedEncoder, generator: HostedGenerator, looks: int, watching: Watching, judge: HostedEncoder | None = None
+    encoder: HostedEncoder, generator: HostedGenerator, made: Settings, watching: Watching, judge: HostedEncoder | None = None
 ) -> Iterator[torch.device]:
-    """On the device, and ready to be differentiated, while it lasts: all that renders with so many looks a step need.
+    """On the device, and ready to be differentiated, while it lasts: all that a render with these settings needs.
 
     What fails in it is explained, and keeps the best latent.
     """
@@ -71,7 +72,7 @@ def at_work(
         space.word_directions
     towers = [tower for each in (encoder, judge) if each for tower in each.of([drawing.modality])]
     tower = encoder.encoder.towers[drawing.modality]
-    device = host.load([*towers, generator.resident], working=WORKING + looks * tower.saved_bytes())
+    device = host.load([*towers, generator.resident], working=made.candidates * (WORKING + made.crops * tower.saved_bytes()))
     try:
         with host.explained(watching.kept), differentiable(tower, drawing):
             yield device
@@ -105,7 +106,10 @@ class Watching:
 
     def kept(self) -> torch.Tensor | None:
         """The best latent so far, as LATENT's samples; None before the second step, when it is still noise."""
-        return None if self.last is None else latent_out(self.last.best, self.generator)["samples"]
+        if self.last is None:
+            return None
+        best = int(self.last.losses.argmin())  # of the candidates
+        return latent_out(self.last.best[best : best + 1], self.generator)["samples"]
 
 
 def told(rendered: Rendered, name: str) -> list[str]:

@@ -89,6 +89,7 @@ class LatentOptimiser(io.ComfyNode):
                     "framing", options=list(FRAMINGS), default="steady", optional=True, extra_dict=ADVANCED,
                     tooltip="How looks are cut: steady is measured for the pocket, shrinking goes from the whole to close, cutouts are those of Big Sleep.",
                 ),  # fmt: skip
+                io.Int.Input("candidates", default=0, min=0, max=32, optional=True, tooltip="Latents that are drawn at once, of which the best is kept; 0 takes the usual number. More take longer and find better ones.", extra_dict=ADVANCED),
                 PriorSocket.Input("prior", optional=True, tooltip="From a prior node, for the natural track. Unconnected: the honest track, the encoder's view alone."),
                 io.Latent.Input("latent", optional=True, tooltip="A latent to begin with in place of the seed's noise, from VAE Encode, Load Latent or another render."),
                 EncoderSocket.Input("judge", optional=True, tooltip="Another encoder, to choose among the looks and to measure how far the first one was deceived. It reads the concept anew, so that has to be of words alone."),
@@ -105,17 +106,17 @@ class LatentOptimiser(io.ComfyNode):
     def execute(
         cls, steps: int, seed: int, looks: int, patch_weight: float, concept: Concept, encoder: HostedEncoder,
         generator: HostedGenerator, prior: PriorChoice | None = None, latent: dict | None = None, judge: HostedEncoder | None = None,
-        framing: str = "steady", **weights: float,
+        framing: str = "steady", candidates: int = 0, **weights: float,
     ) -> io.NodeOutput:  # fmt: skip
         drawing, track = generator.generator, "natural" if prior else "honest"
-        made = chosen(drawing.modality, prior, steps)
+        made = chosen(drawing.modality, prior, steps, looks, candidates)
         terms = {name.removesuffix("_weight"): value for name, value in weights.items()}
-        made = replace(made, crops=looks or made.crops, weights=Weights(patches=patch_weight, **terms), framing=FRAMINGS[framing])
+        made = replace(made, weights=Weights(patches=patch_weight, **terms), framing=FRAMINGS[framing])
         concept.space.require(encoder.encoder.space)
         start = None if latent is None else latent_in(latent, drawing)
         judging = judged(judge, concept, encoder)
         watching = Watching(cls.hidden.unique_id, made.schedule.steps, drawing)
-        with at_work(encoder, generator, made.crops, watching, judge) as device:
+        with at_work(encoder, generator, made, watching, judge) as device:
             start = None if start is None else start.to(device)
             result = render(concept, encoder.encoder, drawing, track, made, seed, watching.of(track), start, judging)
         rendered = Rendered(result, drawing, concept, seed)
@@ -162,11 +163,11 @@ class DualTrack(io.ComfyNode):
         drawing, prior = generator.generator, prior or USUAL
         concept.space.require(encoder.encoder.space)
         names = {0.0: "honest", dial: f"between, {dial:g}", 1.0: "natural"} | {0.0: "honest", 1.0: "natural"}
-        todo = {name: chosen(drawing.modality, replace(prior, strength=at * prior.strength) if at else None, steps) for at, name in sorted(names.items())}
-        todo = {name: replace(made, crops=looks or made.crops) for name, made in todo.items()}
+        dialled = {name: replace(prior, strength=at * prior.strength) if at else None for at, name in sorted(names.items())}
+        todo = {name: chosen(drawing.modality, prior, steps, looks) for name, prior in dialled.items()}
         watching = Watching(cls.hidden.unique_id, sum(made.schedule.steps for made in todo.values()), drawing)
         results, before = {}, 0
-        with at_work(encoder, generator, max(made.crops for made in todo.values()), watching):
+        with at_work(encoder, generator, max(todo.values(), key=lambda made: made.crops * made.candidates), watching):
             for name, made in todo.items():
                 track = "honest" if name == "honest" else "natural"
                 result = render(

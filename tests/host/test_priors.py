@@ -68,12 +68,12 @@ def test_every_prior_moves_the_render_its_own_way(server, honest, name):
 
 
 def test_a_prior_without_strength_is_none(server, honest):
-    assert np.array_equal(pixels(server, server.run(single(node("FlairPrior", strength=0.0))), "image"), honest)
+    assert np.array_equal(pixels(server, server.run(single(node("FlairPrior", strength=0.0), candidates=1)), "image"), honest)
 
 
 def test_a_graph_from_before_there_were_weights_and_judges_gives_what_the_usual_ones_give(server, honest):
     given = dict(
-        pooled_weight=1.0, features_weight=0.0, contrast_weight=0.0, total_variation_weight=0.0, spectrum_weight=0.0, norm_weight=0.0, framing="steady"
+        pooled_weight=1.0, features_weight=0.0, contrast_weight=0.0, total_variation_weight=0.0, spectrum_weight=0.0, norm_weight=0.0, framing="steady", candidates=0,
     )  # fmt: skip
     assert np.array_equal(pixels(server, server.run(single(**given)), "image"), honest)
 
@@ -83,6 +83,7 @@ def test_a_graph_from_before_there_were_weights_and_judges_gives_what_the_usual_
     [
         {"pooled_weight": 0.0}, {"contrast_weight": 1.0}, {"total_variation_weight": 4.0}, {"spectrum_weight": 2.0}, {"norm_weight": 2.0},
         {"framing": "shrinking", "looks": 2}, {"framing": "cutouts", "looks": 2},
+        {"candidates": 6},
     ],
     ids=str,
 )  # fmt: skip
