@@ -19,7 +19,7 @@ from ..ops.interpret.readout import spoken
 from ..ops.optimise import Step
 from ..ops.priors.settings import FlairSettings
 from ..ops.render import Settings, finished
-from ..ops.report_instruments import NOTHING, readings
+from ..ops.report_instruments import NOTHING, readings, stopped
 from ..ops.showcase import picture
 from ..ops.space import Modality
 from ..ops.tracks import settings
@@ -118,8 +118,7 @@ def told(rendered: Rendered, name: str) -> list[str]:
     doubts = [*made.instruments.alarms, off_centre(space, rendered.concept.modalities | {made.modality})]
     if made.trajectory[-1].get("prior_alarm"):
         doubts.append(f"The prior's M ended at {made.trajectory[-1]['prior_m']:.2f}: its LoRA knows the latent by heart (near 0) or nothing of it (near 1).")
-    lines = [made.stopped[0].upper() + made.stopped[1:] + "."] if made.stopped else []
-    lines += [doubt for doubt in doubts if doubt]
+    lines = [*stopped(made), *filter(None, doubts)]
     return [f"{name}: {rendered.words}", *lines] if lines else []
 
 

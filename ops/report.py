@@ -15,6 +15,7 @@ from .curves import curves
 from .interpret.readout import Composition
 from .media import as_bytes
 from .render import Reading, Render
+from .report_instruments import table
 from .report_style import SCRIPT, STYLE
 from .space import Modality
 
@@ -123,6 +124,7 @@ def _pair(pair: list[Rendered], expression: str) -> str:
     lines = {shown.render.track: [(row["step"], row["cosine"]) for row in shown.render.trajectory] for shown in pair}
     chart = curves(lines, "cosine with the concept at each step, by track")
     notes = f'<div class="sides">{sides}</div><figure class="chart"><figcaption>cosine with the concept, by step</figcaption>{chart}</figure>'
+    notes += table([shown.render for shown in pair])
     stage = _players(pair, expression) if pair[0].render.modality == "audio" else _compare(pair, expression)
     strips = "".join(_strip(shown) for shown in pair)
     return f'<div class="pair"><div class="stage">{stage}</div><div class="notes">{notes}</div></div>{strips}'

@@ -55,6 +55,12 @@ button:hover{color:var(--ink)}
 .curves .grid{stroke:var(--line)}
 .curves polyline{fill:none;stroke:currentColor;stroke-width:1.6;stroke-linejoin:round}
 .curves text.honest,.curves text.natural{fill:currentColor;font-weight:600}
+.instruments{width:100%;margin:1.5rem 0 0;border-collapse:collapse;font-size:.82rem;font-variant-numeric:tabular-nums}
+.instruments th,.instruments td{padding:.22rem 0;border-bottom:1px solid var(--line);text-align:right;font-weight:400;white-space:nowrap}
+.instruments th[scope=row]{text-align:left;color:var(--soft);white-space:normal}
+.instruments th[scope=col]{font-weight:600;padding-left:.8rem}
+.alarms{list-style:none;margin:.9rem 0 0;padding:0;font-size:.82rem;line-height:1.45}
+.alarms li{margin:.35rem 0}.alarms b{font-weight:600}.alarms b::after{content:":"}
 .strip{list-style:none;margin:1.3rem 0 0;padding:0;display:grid;grid-template-columns:repeat(8,minmax(0,1fr));gap:.55rem;font-size:.78rem;line-height:1.3}
 .strip+.strip{margin-top:.9rem}
 .strip img{display:block;width:100%;aspect-ratio:1;object-fit:cover;border-radius:3px;margin-bottom:.3rem}

@@ -71,7 +71,8 @@ def showcase(
         keep_on(device, encoder.towers, {modality})
         for track in TRACKS:
             made = settings(modality, track, quick, steps)
-            renders.append(render(concept, encoder, generator, track, made, seed, partial(watch, modality, track)))
+            seen = partial(watch, modality, track)
+            renders.append(render(concept, encoder, generator, track, made, seed, seen, leakage=track == "natural"))
     folder = Path(out) / slug(expression)
     seconds = time.monotonic() - began
     run = {
@@ -207,6 +208,9 @@ def _record(made: Render) -> dict[str, Any]:
         "track": made.track,
         "file": _file(made),
         "cosine": made.cosine,
+        "score": made.score,
+        "stopped": made.stopped,
+        "instruments": asdict(made.instruments),
         "seconds": round(made.seconds, 1),
         "settings": made.settings,
         "metrics": made.trajectory,

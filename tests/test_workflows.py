@@ -69,8 +69,8 @@ def script():
     return module
 
 
-def test_there_are_twelve():
-    assert len(NAMES) == 12
+def test_there_are_thirteen():
+    assert len(NAMES) == 13
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -118,7 +118,7 @@ def test_it_can_be_read_and_read_out(name):
     assert note["type"] == "MarkdownNote" and "**Look at**" in note["widgets_values"][0]
     # inline code is drawn blue on blue by the newer renderer
     assert not any("`" in node["widgets_values"][0] for node in graph["nodes"] if node["type"] == "MarkdownNote")
-    fixed = [node["widgets_values"][2] for node in graph["nodes"] if node["type"] == "ConceptAlgebra_LatentOptimiser"]
+    fixed = [node["widgets_values"][2] for node in graph["nodes"] if node["type"] in ("ConceptAlgebra_LatentOptimiser", "ConceptAlgebra_DualTrack")]
     assert set(fixed) == {"fixed"}
 
 

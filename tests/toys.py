@@ -16,12 +16,13 @@ class GaussianGenerator:
     data, or None for its own; prompts are looked up in `words`. phi: what `new_lora` gives.
     """
 
-    id = "gaussian"
     modality = "image"
 
     def __init__(self, shape=(3, 16, 16), mean=0.0, deviation=1.0, family="flow", phi=None, words=None):
         self.latent_shape, self.mean, self.deviation = tuple(shape), mean, deviation
         self.family, self.phi, self.words = family, phi, words or {}
+        # what a prior makes alone is remembered by this name
+        self.id = f"{type(self).__name__} {self.latent_shape} {mean} {deviation} {family}"
 
     def start(self, size: int, seed: int) -> Tensor:
         return torch.randn(size, *self.latent_shape, generator=torch.Generator("cpu").manual_seed(seed))

@@ -23,6 +23,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from concept_algebra.ops.priors.settings import BridgeSettings
+
 FOLDER = Path(__file__).parents[1] / "workflows"
 TITLE, GAP, PAD, HEAD = 30, 60, 20, 50
 """Pixels: of a node's title bar above its position; between nodes, with room for the newer renderer, which draws nodes
@@ -46,6 +48,8 @@ class Kind:
 CONCEPT, ENCODER, GENERATOR = {"concept": "CONCEPT"}, {"encoder": "CONCEPT_ENCODER"}, {"generator": "CONCEPT_GENERATOR"}
 SAE = {"sae": "CONCEPT_SAE"}
 PAIR = {"a": "CONCEPT", "b": "CONCEPT"}
+PRIOR = {"prior": "CONCEPT_PRIOR"}
+RENDERED = {"image": "IMAGE", "audio": "AUDIO", "video": "VIDEO", "latent": "LATENT", "words": "STRING", "report": "STRING"}
 KINDS = {
     "ConceptAlgebra_LoadEncoder": Kind({"encoder": ("COMBO", "pocket")}, {}, ENCODER),
     "ConceptAlgebra_LoadGenerator": Kind({"generator": ("COMBO", "pocket image")}, ENCODER, {**GENERATOR, "vae": "VAE"}, height=110),
@@ -64,13 +68,41 @@ KINDS = {
         {"show": ("INT", 12), "unnamed": ("FLOAT", 1)}, {**CONCEPT, **SAE}, {**CONCEPT, "features": "STRING", "chart": "IMAGE"}, width=340, height=360
     ),
     "ConceptAlgebra_EditFeatures": Kind({"edits": ("STRING", "")}, CONCEPT, {**CONCEPT, "report": "STRING"}, width=420, height=480),
-    "ConceptAlgebra_FlairPrior": Kind({"strength": ("FLOAT", 1)}, {}, {"prior": "CONCEPT_PRIOR"}),
+    "ConceptAlgebra_VsdPrior": Kind(
+        {
+            "strength": ("FLOAT", 1), "told": ("BOOLEAN", False), "every": ("INT", 1), "rank": ("INT", 8), "replay": ("INT", 64),
+            "learning_rate": ("FLOAT", 0.001), "guidance": ("FLOAT", 1), "shift": ("FLOAT", 1),
+        },
+        {}, PRIOR, height=260,
+    ),
+    "ConceptAlgebra_FlairPrior": Kind(
+        {"strength": ("FLOAT", 1), "told": ("BOOLEAN", True), "levels": ("INT", 0), "guidance": ("FLOAT", 4)}, {}, PRIOR, height=160
+    ),
+    "ConceptAlgebra_BridgePrior": Kind(
+        {
+            "strength": ("FLOAT", 1), "positive": ("STRING", BridgeSettings.positive), "negative": ("STRING", BridgeSettings.negative),
+            "every": ("INT", 1), "shift": ("FLOAT", 1),
+        },
+        {}, PRIOR, height=360,
+    ),
     "ConceptAlgebra_LatentOptimiser": Kind(
-        {"steps": ("INT", 0), "seed": ("INT", 0), CONTROL: ("", "fixed"), "looks": ("INT", 0), "patch_weight": ("FLOAT", 0.5)},
-        {**CONCEPT, **ENCODER, **GENERATOR, "prior": "CONCEPT_PRIOR", "latent": "LATENT"},
-        {"render": "CONCEPT_RENDER", "image": "IMAGE", "audio": "AUDIO", "video": "VIDEO", "latent": "LATENT", "words": "STRING"},
+        {
+            "steps": ("INT", 0), "seed": ("INT", 0), CONTROL: ("", "fixed"), "looks": ("INT", 0), "patch_weight": ("FLOAT", 0.5),
+            "pooled_weight": ("FLOAT", 1), "features_weight": ("FLOAT", 0), "contrast_weight": ("FLOAT", 0),
+            "total_variation_weight": ("FLOAT", 0), "spectrum_weight": ("FLOAT", 0), "norm_weight": ("FLOAT", 0),
+            "framing": ("COMBO", "steady"), "candidates": ("INT", 0),
+        },
+        {**CONCEPT, **ENCODER, **GENERATOR, **PRIOR, "latent": "LATENT", "judge": "CONCEPT_ENCODER"},
+        {"render": "CONCEPT_RENDER", **RENDERED},
+        height=700,
+    ),
+    "ConceptAlgebra_DualTrack": Kind(
+        {"steps": ("INT", 0), "seed": ("INT", 0), CONTROL: ("", "fixed"), "dial": ("FLOAT", 0), "looks": ("INT", 0)},
+        {**CONCEPT, **ENCODER, **GENERATOR, **PRIOR},
+        {**dict.fromkeys(("honest", "natural", "between"), "CONCEPT_RENDER"), "images": "IMAGE", "leakage": "FLOAT", "summary": "STRING"},
         height=560,
     ),
+    "ConceptAlgebra_OpenRender": Kind({}, {"render": "CONCEPT_RENDER"}, RENDERED, height=160),
     "ConceptAlgebra_Readout": Kind({"words": ("INT", 8)}, {**CONCEPT, **ENCODER}, {"words": "STRING", "phrase": "STRING"}, height=240),
     "ConceptAlgebra_CompareTracks": Kind(
         {}, {"honest": "CONCEPT_RENDER", "natural": "CONCEPT_RENDER"}, {"image": "IMAGE", "summary": "STRING"}, 460, 400
@@ -87,7 +119,9 @@ KINDS = {
     "PreviewAny": Kind({}, {"source": "*"}, {}, height=190),
     "MarkdownNote": Kind({"text": ("STRING", "")}, {}, {}, 380, 340),
 }
-OPTIONAL = {"ConceptAlgebra_LatentOptimiser": {"prior", "latent"}, "ConceptAlgebra_Expression": {*"abcdef", "sae"}}
+OPTIONAL = {
+    "ConceptAlgebra_LatentOptimiser": {"prior", "latent", "judge"}, "ConceptAlgebra_DualTrack": {"prior"}, "ConceptAlgebra_Expression": {*"abcdef", "sae"},
+}  # fmt: skip
 """Sockets that the page draws as optional."""
 
 
@@ -437,24 +471,58 @@ def honest_natural() -> Flow:
     note = f.note(
         "# Honest beside natural\n\n"
         "One target, one seed, two tracks. The *honest* one follows the encoder alone and shows what the encoder likes to "
-        "see, which is often not a picture. The *natural* one is also pulled toward what pictures look like, by FLAIR Prior.\n\n"
-        "**Look at** the contrast: it is the point. The higher cosine is not always the better picture.\n\n"
-        "**Change** the strength of the prior, or the line in Concept Expression. Keep both seeds equal.\n\n" + FULL
+        "see, which is often not a picture. The *natural* one is also held to what pictures look like, by FLAIR Prior. The **dial** of "
+        "Dual Track asks for a third between them.\n\n"
+        "**Look at** the contrast: it is the point. The higher cosine is not always the better picture. **leakage** is the share of the "
+        "natural match that the prior reaches without the target.\n\n"
+        "**Change** the dial, the line in Concept Expression, or FLAIR Prior for another prior.\n\n" + FULL,
+        height=420,
     )
-    encoder = f.node("LoadEncoder")
-    image = f.node("LoadGenerator", encoder=encoder)
+    encoder, image, prior = loaders(f)
     target = f.node("Expression", expression="sad clown + red balloon", encoder=encoder)
-    prior = f.node("FlairPrior")
-    honest = f.node("LatentOptimiser", "Latent Optimiser (honest)", steps=PICTURE, concept=target, encoder=encoder, generator=image)
-    natural = f.node("LatentOptimiser", "Latent Optimiser (natural)", steps=PICTURE, concept=target, encoder=encoder, generator=image, prior=prior)
-    compare = f.node("CompareTracks", honest=honest, natural=natural)
-    save = f.node("SaveImage", width=460, images=compare["image"], filename_prefix=prefix(f))
-    said = f.node("PreviewAny", "Both in numbers and words", width=460, height=160, source=compare["summary"])
+    dual = f.node("DualTrack", steps=PICTURE, dial=0.5, concept=target, encoder=encoder, generator=image, prior=prior)
+    compare = f.node("CompareTracks", honest=dual["honest"], natural=dual["natural"])
+    save = f.node("SaveImage", "Save Image (honest, between, natural)", width=620, images=dual["images"], filename_prefix=prefix(f))
+    said = f.node("PreviewAny", "All in numbers and words", width=620, height=220, source=dual["summary"])
+    leakage = f.node("PreviewAny", "Leakage", width=460, height=120, source=dual["leakage"])
     readout = f.node("Readout", concept=target, encoder=encoder)
     words = f.node("PreviewAny", "The target in words", source=readout["words"])
     f.lay_out(
         ("", [note]), (LOAD, [encoder, image, prior]), (CONCEPTS, [target]), ("v The target in words", [readout, words]),
-        ("3 · Honest", [honest]), ("4 · Natural", [[natural]]), ("5 · Look", [[compare, said], [save]]),
+        ("3 · Both tracks", [dual]), (LOOK, [[save, said], [compare, leakage]]),
+    )  # fmt: skip
+    return f
+
+
+def prior_comparison() -> Flow:
+    f = Flow("prior-comparison")
+    note = f.note(
+        "# Prior comparison\n\n"
+        "One target and one seed, held in four ways. **None** is the honest track. **FLAIR** draws the latent anew, once down through "
+        "the generator's noise levels. **VSD** learns what the render looks like, and moves it from there to what the generator finds "
+        "natural. **Bridge** moves it from one description to another, in the generator's words.\n\n"
+        "**Look at** the four pictures, and at the reports: what the instruments read, and what to doubt.\n\n"
+        "**Change** the target, or a prior's strength. VSD wants more steps than the others: a hundred at least, and it is slow. The "
+        "pocket's words name things and hardly qualities, so the bridge does little there.\n\n" + FULL,
+        height=460,
+    )
+    encoder = f.node("LoadEncoder")
+    image = f.node("LoadGenerator", encoder=encoder)
+    target = f.node("Expression", expression="octopus", encoder=encoder)
+    readout = f.node("Readout", concept=target, encoder=encoder)
+    priors = {"none": None, "FLAIR": f.node("FlairPrior"), "VSD": f.node("VsdPrior"), "bridge": f.node("BridgePrior")}
+    drawn, seen = [], []
+    for name, prior in priors.items():
+        given = {"prior": prior} if prior else {}
+        drawn.append(
+            f.node("LatentOptimiser", f"Latent Optimiser ({name})", steps=PICTURE, seed=1, concept=target, encoder=encoder, generator=image, **given)
+        )
+        save = f.node("SaveImage", f"Save Image ({name})", images=drawn[-1]["image"], filename_prefix=prefix(f, f"-{name.lower()}"))
+        report = f.node("PreviewAny", f"Report ({name})", height=260, source=drawn[-1]["report"])
+        seen.append([save, report])
+    f.lay_out(
+        ("", [note]), (LOAD, [encoder, image]), ("v 2 · Concept", [target, readout]), ("3 · Priors", [prior for prior in priors.values() if prior]),
+        ("4 · Render", [[each] for each in drawn]), ("v 5 · Look", seen),
     )  # fmt: skip
     return f
 
@@ -622,8 +690,8 @@ def morph() -> Flow:
 
 
 FLOWS = (
-    fire_and_water, sunset_and_ocean, hairless_dog, slerp, sound_and_word, image_minus_plus, honest_natural, batch, two_encoders,
-    union, remove_feature, morph,
+    fire_and_water, sunset_and_ocean, hairless_dog, slerp, sound_and_word, image_minus_plus, honest_natural, prior_comparison, batch,
+    two_encoders, union, remove_feature, morph,
 )  # fmt: skip
 
 

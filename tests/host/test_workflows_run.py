@@ -17,6 +17,7 @@ READS = {
     "sound-and-word-shape-a-picture": ({"purple"},),
     "image-minus-a-word-plus-a-word": ({"green"},),
     "honest-beside-natural": ({"clown", "balloon"},),
+    "prior-comparison": ({"octopus"},),
     "batch-over-a-list": ({"fire", "water"}, {"dog"}, {"cat", "dragon"}),
     "fire-and-water-as-a-union": ({"fire", "water"},),
     "remove-one-named-feature": ({"balloon"},),

@@ -3,8 +3,10 @@
 import copy
 import json
 import re
-from dataclasses import replace
+from dataclasses import fields, replace
+from html import escape
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,7 +14,9 @@ from toys import ToyClip, ToyPicture, ToySound
 
 from concept_algebra.ops import showcase as module
 from concept_algebra.ops.concept import Concept
+from concept_algebra.ops.instruments import Instruments
 from concept_algebra.ops.media import read_audio, read_image, read_video
+from concept_algebra.ops.report_instruments import NOTHING, ROWS, readings, table
 from concept_algebra.ops.showcase import built_aside, picture, showcase, slug, write_gallery
 from concept_algebra.ops.space import UncalibratedSpace
 
@@ -57,7 +61,11 @@ def test_run_says_everything(folder):
         assert all({"loss", "cosine", "patches", "rate", "norm"} <= set(row) for row in made["metrics"])
         assert made["readings"][-1]["step"] == 4 and made["readings"][0]["words"]
         assert made["settings"]["schedule"]["steps"] == 5
-        assert (made["track"] == "natural") == (made["settings"]["prior"] == "Flair")
+        natural = made["track"] == "natural"
+        assert made["settings"]["prior"]["name"] == ("flair" if natural else "no") and made["settings"]["told"] is False
+        read = made["instruments"]
+        assert read.keys() == {field.name for field in fields(Instruments)} and made["stopped"] is None
+        assert (read["leakage"] is not None) <= natural and (made["score"] is None) == natural
 
 
 def test_run_says_what_entered_off_centre(tmp_path, encoder):
@@ -179,6 +187,32 @@ def test_page_compares_with_a_slider_a_keyboard_can_move(folder):
     assert len(sliders) == 2 and all(slider["type"] == "range" and slider["aria-label"] for slider in sliders)
     assert sum(tag == "audio" for tag, _ in seen) == 2
     assert sum(tag == "polyline" for tag, _ in seen) == 6
+
+
+def test_page_shows_what_the_instruments_read_and_their_alarms(folder):
+    run = json.loads((folder / "run.json").read_text())
+    page = (folder / "index.html").read_text()
+    assert page.count('<table class="instruments">') == len(GENERATORS)
+    said = [alarm for made in run["renders"] for alarm in made["instruments"]["alarms"]]
+    assert said and all(page.count(escape(alarm)) >= said.count(alarm) for alarm in said)
+
+
+READ = Instruments(robust=0.421, robust_drop=0.314, held_out_gap=None, clipped=0.0031, norm=0.97, round_trip=None, leakage=None, slope=-2.04, alarms=("Off.",))
+
+
+def test_an_instrument_reads_as_its_number_or_as_nothing():
+    assert [value for _, value in readings(READ)] == ["0.42", "31%", NOTHING, NOTHING, "0.3%", "0.97", NOTHING, "-2.0"]
+    assert {key for key, *_ in ROWS} == {field.name for field in fields(Instruments)} - {"alarms"}
+
+
+def test_the_table_sets_tracks_beside_each_other_and_leaves_out_what_neither_has():
+    honest = SimpleNamespace(track="honest", instruments=READ, stopped="the loss gained less than <2 %")
+    natural = SimpleNamespace(track="natural", instruments=replace(READ, leakage=0.5, alarms=()), stopped=None)
+    made = table([honest, natural])
+    rows = re.findall(r'<th scope="row">([^<]+)</th><td>([^<]+)</td><td>([^<]+)</td>', made)
+    assert ("the prior alone, of the match", NOTHING, "50%") in rows and len(rows) == 6
+    assert re.findall(r"</b> ([^<]+)</li>", made) == ["Off.", "The loss gained less than &lt;2 %."]
+    assert _Page(made).open == []
 
 
 def test_expression_is_text_on_the_page_whatever_it_holds(tmp_path, encoder):
