@@ -24,6 +24,7 @@ from ..ops.optimise import Step
 from ..ops.render import Settings, Track, render
 from ..ops.tracks import settings
 from .evaluation import judge
+from .legibility_settings import POOLED
 from .legibility_verdicts import log_probability
 
 WORDS, QUICK_WORDS = ("fish", "star", "mushroom", "ghost", "cat", "rocket"), ("star",)
@@ -39,7 +40,7 @@ def run(quick: bool) -> tuple[list[tuple[str, ...]], dict[str, float | int | boo
     plain = settings("image", "honest", steps=QUICK_PLAIN if quick else PLAIN)
     ours = settings("image", "natural", quick)
     tracks: dict[str, tuple[Track, Settings]] = {
-        "plain": ("honest", replace(plain, crops=1, patch_weight=0.0, schedule=replace(plain.schedule, look_every=LOOK_EVERY))),
+        "plain": ("honest", replace(plain, crops=1, weights=POOLED, schedule=replace(plain.schedule, look_every=LOOK_EVERY))),
         "ours": ("natural", replace(ours, schedule=replace(ours.schedule, look_every=2))),
     }
     encoder.space.word_directions  # embedded at the first use, which is no part of a render

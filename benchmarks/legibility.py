@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from ..ops import features
 from ..ops.atomic import write_aside, write_text
 from ..ops.encoders.pocket import load
 from ..ops.generators.pocket import load as load_generator
@@ -39,8 +40,8 @@ Drawings = dict[tuple[str, str], list[Drawn]]
 
 def run(quick: bool, out: Path = OUT) -> tuple[list[tuple[str, ...]], Figures]:
     """A table (a row for each setting and kind of target) and the figures; the figure and the contact sheet go to `out`."""
-    encoder = load()
-    studio = Studio(encoder, load_generator("image", encoder), out / "renders")
+    encoder, dictionary = features.load(features.POCKET, load())
+    studio = Studio(encoder, load_generator("image", encoder), dictionary, out / "renders")
     settings, targets, seeds = table(quick), QUICK if quick else TARGETS, list(range(1 if quick else SEEDS))
     drawings = draw(studio, settings, targets, seeds)
     verdicts = {
@@ -72,13 +73,14 @@ def run(quick: bool, out: Path = OUT) -> tuple[list[tuple[str, ...]], Figures]:
 
 
 def draw(studio: Studio, settings: Sequence[Setting], targets: Sequence[Target], seeds: list[int]) -> Drawings:
-    """Every target under every setting, target by target, so that a run that is stopped has some of each setting."""
-    drawings: Drawings = {}
-    with tqdm(total=len(targets) * len(settings), desc="renders", unit=f"x{len(seeds)}") as bar:
-        for target in targets:
-            for setting in settings:
-                drawings[setting.figure, target.text] = studio.draw(setting, target, seeds)
-                bar.update()
+    """Every target under every setting, seed by seed, so that a run that is stopped has some of each."""
+    drawings: Drawings = {(setting.figure, target.text): [] for setting in settings for target in targets}
+    with tqdm(total=len(targets) * len(settings) * len(seeds), desc="renders") as bar:
+        for seed in seeds:
+            for target in targets:
+                for setting in settings:
+                    drawings[setting.figure, target.text] += studio.draw(setting, target, [seed])
+                    bar.update()
     return drawings
 
 

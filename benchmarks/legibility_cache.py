@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..ops.atomic import write_aside
 from ..ops.encoders.pocket import PocketEncoder
+from ..ops.features.dictionary import Dictionary
 from ..ops.generators.protocol import Generator
 from ..ops.render import render
 from .legibility_settings import Setting
@@ -33,7 +34,7 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Studio:
-    """What draws, and the folder where drawings are kept.
+    """What draws, with the features that coded settings take targets apart into, and the folder where drawings are kept.
 
     A drawing is known by its setting, its target, its seed and the weights; a change of the code is not seen. Whoever changes
     how pictures are drawn begins another folder.
@@ -41,20 +42,21 @@ class Studio:
 
     encoder: PocketEncoder
     generator: Generator
+    dictionary: Dictionary
     folder: Path
 
     def key(self, setting: Setting, target: Target, seed: int) -> str:
         """Twenty hexadecimal digits that stand for all that decides a picture."""
         # the form of `repr` names the classes of nested settings, which equal numbers of two priors would not
         weights = (self.encoder.space.id, sorted(self.encoder.fingerprints.items()), self.generator.id)
-        told = repr((setting.track, setting.settings, target.text, seed, weights))
+        told = repr((setting.track, setting.settings, setting.coded and self.dictionary.id, target.text, seed, weights))
         return hashlib.sha256(told.encode()).hexdigest()[:20]
 
     def draw(self, setting: Setting, target: Target, seeds: list[int]) -> list[Drawn]:
         """One drawing a seed; those that are kept are read, the others made and kept. OSError when one cannot be written."""
         paths = {seed: self.folder / f"{self.key(setting, target, seed)}.png" for seed in seeds}
         if missing := [seed for seed in seeds if not paths[seed].exists()]:
-            meant = concept(target, self.encoder)
+            meant = concept(target, self.encoder, self.dictionary if setting.coded else None)
             for seed in missing:
                 done = render(meant, self.encoder, self.generator, setting.track, setting.settings, seed)
                 record = {"target": target.text, "setting": setting.said, "seed": seed, "cosine": done.cosine, "seconds": done.seconds}

@@ -15,6 +15,7 @@ import torch
 from ..ops.concept import Concept
 from ..ops.encoders.pocket import PocketEncoder
 from ..ops.expression import evaluate
+from ..ops.features.dictionary import Dictionary
 from ..ops.written import Written
 from .evaluation import held_out
 from .pocket_audio import unseen_takes
@@ -72,10 +73,10 @@ WORDS = tuple(dict.fromkeys(word for target in TARGETS for word in words_of(targ
 """Every word that an embedding of the judge's is wanted of."""
 
 
-def concept(target: Target, encoder: PocketEncoder) -> Concept:
-    """The target in the encoder's space. ValueError, with the name, for a medium that there is no held-out one of."""
+def concept(target: Target, encoder: PocketEncoder, dictionary: Dictionary | None = None) -> Concept:
+    """The target in the encoder's space, its parts taken apart over a dictionary if there is one. ValueError, with the name, for a medium that there is no held-out one of."""
     names = {found.group(): _medium(*found.groups(), encoder) for found in MEDIUM.finditer(target.text)}
-    return evaluate(target.text, encoder, names=names)
+    return evaluate(target.text, encoder, names=names, dictionary=dictionary)
 
 
 @torch.no_grad()

@@ -17,6 +17,7 @@ from concept_algebra.benchmarks.legibility_settings import PRIORS, WANTED, table
 from concept_algebra.benchmarks.legibility_targets import QUICK, TARGETS, Target, concept
 from concept_algebra.benchmarks.legibility_verdicts import class_names
 from concept_algebra.ops.encoders import pocket
+from concept_algebra.ops.features.pursuit import Pursuit
 from concept_algebra.ops.generators.pocket import load as load_generator
 from concept_algebra.ops.optimise import Schedule
 
@@ -76,9 +77,9 @@ def test_a_picture_without_a_record_is_refused(tmp_path):
 
 
 def test_a_second_run_renders_nothing_and_a_stopped_one_goes_on(encoder, tmp_path, monkeypatch):
-    shortest = table(quick=True)[0]
+    shortest = next(setting for setting in table(quick=True) if setting.figure == "honest")
     setting = replace(shortest, settings=replace(shortest.settings, schedule=Schedule(2, 0.1, 0.1)))
-    studio, target = Studio(encoder, load_generator("image", encoder), tmp_path), Target("star", "word")
+    studio, target = Studio(encoder, load_generator("image", encoder), Pursuit(encoder.space), tmp_path), Target("star", "word")
     made = []
     render = legibility_cache.render
 
@@ -96,13 +97,13 @@ def test_a_second_run_renders_nothing_and_a_stopped_one_goes_on(encoder, tmp_pat
 
 def test_what_decides_a_picture_is_in_its_name(encoder, tmp_path):
     generator = load_generator("image", encoder)
-    studio, (one, two, *_) = Studio(encoder, generator, tmp_path), table(quick=True)
+    studio, (one, two, *_) = Studio(encoder, generator, Pursuit(encoder.space), tmp_path), table(quick=True)
     star, sun = Target("star", "word"), Target("sun", "word")
     keys = [studio.key(one, star, 0), studio.key(two, star, 0), studio.key(one, sun, 0), studio.key(one, star, 1)]
     other = load_generator("image", encoder)
     other.id = "another"
-    keys.append(Studio(encoder, other, tmp_path).key(one, star, 0))
-    assert len(set(keys)) == 5 and keys[0] == Studio(encoder, generator, tmp_path / "else").key(one, star, 0)
+    keys.append(Studio(encoder, other, Pursuit(encoder.space), tmp_path).key(one, star, 0))
+    assert len(set(keys)) == 5 and keys[0] == Studio(encoder, generator, Pursuit(encoder.space), tmp_path / "else").key(one, star, 0)
 
 
 # what is published
@@ -112,7 +113,7 @@ def test_settings_have_names_of_their_own_and_priors_are_among_them():
     for quick in (True, False):
         names = [setting.figure for setting in table(quick)]
         assert len(set(names)) == len(names) and set(PRIORS.values()) <= set(names) and {"natural", "honest", "pooled_only"} <= set(names)
-        assert len({repr((setting.track, setting.settings)) for setting in table(quick)}) == len(names)
+        assert len({repr((setting.track, setting.settings, setting.coded)) for setting in table(quick)}) == len(names)
 
 
 def test_a_run_gives_the_figures_asked_for(tmp_path, monkeypatch):
@@ -129,7 +130,7 @@ def test_a_run_gives_the_figures_asked_for(tmp_path, monkeypatch):
     rows, figures = legibility.run(True, tmp_path)
     assert {f"{name}_top1" for name in WANTED} | {"per_prior", "n"} <= figures.keys() and figures["n"] == len(QUICK)
     assert figures["natural_top5"] > figures["honest_top5"] and figures["natural_percentile"] > figures["honest_percentile"]
-    assert figures["per_prior"]["flair"] == figures["natural_top1"]
+    assert figures["per_prior"]["none"] == figures["honest_top1"] and figures["per_prior"].keys() == PRIORS.keys()
     json.dumps(figures, allow_nan=False)
     assert all(len(row) == len(rows[0]) for row in rows)
     assert (tmp_path / "legibility.svg").read_text("utf-8").startswith("<svg")
