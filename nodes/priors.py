@@ -34,7 +34,7 @@ class VsdPrior(io.ComfyNode):
                 io.Int.Input("every", default=1, min=1, max=100, tooltip="Steps from one move of the prior to the next. More is faster; keep a hundred moves or more in a run."),
                 io.Int.Input("rank", default=8, min=1, max=128, tooltip="Rank of the LoRA. Low, so that it learns what the render shares with its own past and not the render by heart.", extra_dict=ADVANCED),
                 io.Int.Input("replay", default=64, min=0, max=1024, tooltip="How many latents of the run's past the LoRA is also shown; 0 for none.", extra_dict=ADVANCED),
-                io.Float.Input("learning_rate", default=0.001, min=0.00001, max=0.1, step=0.00001, tooltip="Of the LoRA, in runs of up to 200 moves; longer ones take proportionally less.", extra_dict=ADVANCED),
+                io.Float.Input("learning_rate", default=0.001, min=0.0001, max=0.1, step=0.0001, tooltip="Of the LoRA, in runs of up to 200 moves; longer ones take proportionally less.", extra_dict=ADVANCED),
                 io.Float.Input("guidance", default=1.0, min=0.0, max=30.0, step=0.1, tooltip="Where the generator is told the concept: 1 takes it as it is told, more exaggerates it.", extra_dict=ADVANCED),
                 io.Float.Input("shift", default=1.0, min=0.1, max=10.0, step=0.1, tooltip="Above 1 higher noise levels are drawn, which generators of large latents want.", extra_dict=ADVANCED),
             ],

@@ -84,6 +84,8 @@ def test_help_pages_name_every_input_and_output_with_its_type_default_and_range(
             elif kind in ("INT", "FLOAT"):
                 wanted = f"default {settings['default']:g}; {settings['min']:.10g} to {settings['max']:.10g}"
                 assert row == wanted, f"{name}.{socket}: {row}"
+            elif kind == "BOOLEAN":
+                assert row == f"default {'on' if settings['default'] else 'off'}", f"{name}.{socket}: {row}"
             elif kind not in ("STRING", "COMBO"):
                 assert row == kind, f"{name}.{socket}: {row}"
         for socket, kind in zip(node["output_name"], node["output"], strict=True):

@@ -66,6 +66,7 @@ def test_run_says_everything(folder):
         read = made["instruments"]
         assert read.keys() == {field.name for field in fields(Instruments)} and made["stopped"] is None
         assert (read["leakage"] is not None) <= natural and (made["score"] is None) == natural
+    assert any(made["instruments"]["leakage"] is not None for made in run["renders"])
 
 
 def test_run_says_what_entered_off_centre(tmp_path, encoder):
