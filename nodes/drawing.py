@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -112,19 +112,24 @@ class Watching:
         return latent_out(self.last.best[best : best + 1], self.generator)["samples"]
 
 
-def told(rendered: Rendered, name: str) -> list[str]:
-    """What has to be said of a render on its node: a line with its words, and what to doubt about it; without doubts, nothing."""
+def doubts(rendered: Rendered) -> list[str]:
+    """A sentence for each thing to doubt about a render, and why it ended early if it did."""
     made, space = rendered.render, rendered.concept.space
-    doubts = [*made.instruments.alarms, off_centre(space, rendered.concept.modalities | {made.modality})]
+    said = [*made.instruments.alarms, *stopped(made), off_centre(space, rendered.concept.modalities | {made.modality})]
     if made.trajectory[-1].get("prior_alarm"):
-        doubts.append(f"The prior's M ended at {made.trajectory[-1]['prior_m']:.2f}: its LoRA knows the latent by heart (near 0) or nothing of it (near 1).")
-    lines = [*stopped(made), *filter(None, doubts)]
-    return [f"{name}: {rendered.words}", *lines] if lines else []
+        said.append(f"The prior's M ended at {made.trajectory[-1]['prior_m']:.2f}: its LoRA knows the latent by heart (near 0) or nothing of it (near 1).")
+    return [sentence for sentence in said if sentence]
+
+
+def note(renders: Mapping[str, Rendered]) -> None:
+    """Write on the node that runs what is to be doubted about renders, by their names; without doubts, leave what stands there."""
+    lines = [f"{name}: {doubt}" for name, rendered in renders.items() for doubt in doubts(rendered)]
+    if lines:  # first, for a node shows few lines at once
+        host.note("\n".join([*lines, *(f"{name}: {rendered.words}" for name, rendered in renders.items())]))
 
 
 def report(rendered: Rendered) -> str:
-    """A render's cosine and the readings of its instruments, a line each, and their alarms."""
+    """A render's cosine and the readings of its instruments, a line each, and what is to be doubted."""
     made = rendered.render
     rows = [("cosine with the concept", f"{made.cosine:.2f}"), *((name, value) for name, value in readings(made.instruments) if value != NOTHING)]
-    lines = [f"{value}  {name}" for name, value in rows]
-    return "\n".join([*lines, *told(rendered, made.track)[1:]])
+    return "\n".join([*(f"{value}  {name}" for name, value in rows), *doubts(rendered)])

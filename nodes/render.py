@@ -13,7 +13,7 @@ from ..ops.objective.views import CUTOUTS, SHRINKING
 from ..ops.priors.settings import FlairSettings
 from ..ops.render import render
 from . import host
-from .drawing import Watching, at_work, chosen, judged, report, told
+from .drawing import Watching, at_work, chosen, doubts, judged, note, report
 from .media import latent_in, latent_out, outputs
 from .priors import MOST_STEPS
 from .read import beside, line, shown
@@ -120,8 +120,7 @@ class LatentOptimiser(io.ComfyNode):
             start = None if start is None else start.to(device)
             result = render(concept, encoder.encoder, drawing, track, made, seed, watching.of(track), start, judging)
         rendered = Rendered(result, drawing, concept, seed)
-        if doubts := told(rendered, track):
-            host.note("\n".join(doubts))
+        note({track: rendered})
         return io.NodeOutput(rendered, *opened(rendered))
 
 
@@ -177,10 +176,9 @@ class DualTrack(io.ComfyNode):
                 before += made.schedule.steps
         honest, *middle, natural = results.values()
         between = middle[0] if middle else host.blocked("the dial is at an end, so there is no render between: set it above 0 and below 1")
-        doubts = [each for name, rendered in results.items() for each in told(rendered, name)]
-        if doubts:
-            host.note("\n".join(doubts))
-        summary = "\n".join([*(line(rendered, name) for name, rendered in results.items()), *doubts])
+        note(results)
+        said = [f"{name}: {doubt}" for name, rendered in results.items() for doubt in doubts(rendered)]
+        summary = "\n".join([*(line(rendered, name) for name, rendered in results.items()), *said])
         leakage = natural.render.instruments.leakage
         images = beside(*(shown(rendered) for rendered in results.values()))
         return io.NodeOutput(honest, natural, between, images, nan if leakage is None else leakage, summary)

@@ -91,6 +91,7 @@ def showcase(
         ("seed", str(seed)),
         ("space", encoder.space.id),
         ("steps", ", ".join(f"{made.modality} {len(made.trajectory)}" for made in renders if made.track == "honest")),
+        ("natural by", ", ".join(sorted({_held(made) for made in renders if made.track == "natural"}))),
         ("took", f"{seconds:.0f} s"),
         ("made with", ", ".join(f"{name} {value}" for name, value in run["versions"].items())),
     ]
@@ -200,6 +201,11 @@ def _write_media(path: Path, made: Render, generator: Generator, provenance: dic
         write_wav(path, made.media, generator.rate)
     else:
         write_mp4(path, made.media, generator.fps, loops=3)
+
+
+def _held(made: Render) -> str:
+    """What a natural render was held by, and whether that was told the concept."""
+    return made.settings["prior"]["name"] + (", told the concept" if made.settings["told"] else "")
 
 
 def _record(made: Render) -> dict[str, Any]:
