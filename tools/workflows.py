@@ -279,8 +279,8 @@ class Flow:
 
 
 LOAD, CONCEPTS, RENDER, LOOK = "1 · Load", "2 · Concept", "3 · Render", "4 · Look"
-PICTURE, SOUND = 40, 60
-"""Steps of the examples: a first look. The notes say how to get the full length."""
+PICTURE, SOUND, SLOW = 40, 60, 120
+"""Steps of the examples: a first look, and what VSD takes for one. The notes say how to get the full length."""
 FULL = "**steps** is set low for a first look; **0** takes the full length, which draws cleaner and takes longer."
 
 
@@ -502,7 +502,7 @@ def prior_comparison() -> Flow:
         "the generator's noise levels. **VSD** learns what the render looks like, and moves it from there to what the generator finds "
         "natural. **Bridge** moves it from one description to another, in the generator's words.\n\n"
         "**Look at** the four pictures, and at the reports: what the instruments read, and what to doubt.\n\n"
-        "**Change** the target, or a prior's strength. VSD wants more steps than the others: a hundred at least, and it is slow. The "
+        "**Change** the target, or a prior's strength. VSD wants more steps than the others, a hundred at least, and is slow. The "
         "pocket's words name things and hardly qualities, so the bridge does little there.\n\n" + FULL,
         height=460,
     )
@@ -515,7 +515,7 @@ def prior_comparison() -> Flow:
     for name, prior in priors.items():
         given = {"prior": prior} if prior else {}
         drawn.append(
-            f.node("LatentOptimiser", f"Latent Optimiser ({name})", steps=PICTURE, seed=1, concept=target, encoder=encoder, generator=image, **given)
+            f.node("LatentOptimiser", f"Latent Optimiser ({name})", steps=SLOW if name == "VSD" else PICTURE, seed=1, concept=target, encoder=encoder, generator=image, **given)
         )
         save = f.node("SaveImage", f"Save Image ({name})", images=drawn[-1]["image"], filename_prefix=prefix(f, f"-{name.lower()}"))
         report = f.node("PreviewAny", f"Report ({name})", height=260, source=drawn[-1]["report"])
