@@ -80,7 +80,7 @@ class Failing(io.ComfyNode):
         calls = []
 
         def decode(z, fast=False):
-            calls.append(z)
+            calls.extend([z] * torch.is_grad_enabled())  # the steps, not the looks
             media = generator.generator.decode(z, fast)
             if len(calls) < 4:
                 return media
