@@ -740,7 +740,7 @@ def beside(pictures: list) -> bytes:
         x, y = inset + place % across * cell, (400 - rows * cell) // 2 + place // across * cell
         sheet.paste(part, (x + (cell - part.width) // 2, y + (cell - part.height) // 2))
     buffer = io.BytesIO()
-    sheet.save(buffer, "JPEG", quality=85)
+    sheet.save(buffer, "JPEG", quality=75)
     return buffer.getvalue()
 
 
