@@ -33,7 +33,7 @@ def started(generator: Generator, seeds: Sequence[int], given: Tensor | None = N
     if given.shape != first.shape:
         raise ValueError(f"the starting latent has shape {tuple(given.shape)}, this generator's is {tuple(first.shape)}")
     # it may have been made from this seed: the noise it began with is not drawn again to be laid over it
-    torch.randn(first.shape, generator=rng)
+    generator.sample_noise(len(first), rng)
     return finite(given, "the starting latent").to(first), rng
 
 

@@ -27,6 +27,9 @@ class GaussianGenerator:
     def start(self, size: int, seed: int) -> Tensor:
         return torch.randn(size, *self.latent_shape, generator=torch.Generator("cpu").manual_seed(seed))
 
+    def sample_noise(self, size: int, rng: torch.Generator) -> Tensor:
+        return torch.randn(size, *self.latent_shape, generator=rng)
+
     def decode(self, z: Tensor, fast: bool = False) -> Tensor:
         return z
 

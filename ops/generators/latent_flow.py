@@ -34,7 +34,10 @@ class LatentFlow(nn.Module):
 
     def start(self, size: int, seed: int) -> Tensor:
         """Standard normal latents [size, *latent_shape], the same for a seed on every device."""
-        rng = runtime.rng(seed)
+        return self.sample_noise(size, runtime.rng(seed))
+
+    def sample_noise(self, size: int, rng: torch.Generator) -> Tensor:
+        """Standard normal, every value by itself."""
         return torch.randn(size, *self.latent_shape, generator=rng).to(self.device)
 
     def noise(self, t: Tensor) -> tuple[Tensor, Tensor]:

@@ -16,6 +16,9 @@ from .latent_flow import LatentFlow
 from .pocket_vision import FRAMES, LATENT
 
 FPS = 8.0
+SHARED = 0.9
+"""Of the variance of a clip's noise, in all frames alike (mixed noise, Ge et al. 2023, arXiv 2305.10474). A prior that has
+learned little of time draws each frame a picture of its own from noise of its own."""
 
 
 class PocketGenerator(LatentFlow):
@@ -29,6 +32,14 @@ class PocketGenerator(LatentFlow):
         self.modality: Modality = "video" if frames else "image"
         self.latent_shape = (frames, *LATENT) if frames else LATENT
         self.fps = FPS
+
+    def sample_noise(self, size: int, rng: torch.Generator) -> Tensor:
+        """Standard normal; frames of a clip share `SHARED` of the variance."""
+        own = super().sample_noise(size, rng)
+        if not self.frames:
+            return own
+        shared = torch.randn(size, 1, *LATENT, generator=rng).to(own)
+        return SHARED**0.5 * shared + (1 - SHARED) ** 0.5 * own
 
     def decode(self, z: Tensor, fast: bool = False) -> Tensor:
         """Pictures [B, 3, 128, 128], or clips [B, T, 3, 128, 128]; unclamped. There is one decoder: `fast` changes nothing."""

@@ -26,6 +26,10 @@ class Generator(Protocol):
     def start(self, size: int, seed: int) -> Tensor:
         """`size` seeded starting latents [size, *latent_shape], drawn on the CPU whatever the device."""
 
+    def sample_noise(self, size: int, rng: torch.Generator) -> Tensor:
+        """`size` latents of noise [size, *latent_shape] from a CPU generator, each value standard normal: what `start` and a sweep
+        draw. Frames of a clip may share a part of theirs."""
+
     def decode(self, z: Tensor, fast: bool = False) -> Tensor:
         """Media as the encoder wants it, unclamped: image [B, 3, H, W], audio [B, 1, T], video [B, T, 3, H, W]."""
 

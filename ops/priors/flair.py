@@ -50,7 +50,7 @@ class Flair:
         self._times = {level * total_steps // count: self.highest * (1 - level / count) for level in range(count)}
         self._time = self.highest
         self._base = z.detach().clone()
-        self._noise = self._base.clone() if self.highest == 1 else torch.randn(z.shape, generator=rng).to(z)
+        self._noise = self._base.clone() if self.highest == 1 else self.generator.sample_noise(len(z), rng).to(z)
 
     def wants(self, step: int) -> bool:
         return step in self._times
@@ -77,7 +77,7 @@ class Flair:
             next_alpha, next_sigma = self._schedule(time, z)
             keep = float((alpha * next_sigma) / (next_alpha * sigma))
             seen = (noisy - alpha * clean) / sigma
-            fresh = torch.randn(z.shape, generator=self._rng).to(z)
+            fresh = self.generator.sample_noise(len(z), self._rng).to(z)
             self._noise = keep * seen + math.sqrt(1 - keep**2) * fresh
         self._time, self._base = time, clean
         return PriorStep(clean - z, {"prior_time": time, "prior_pull": float((clean - z).square().mean().sqrt())})

@@ -88,6 +88,10 @@ def test_a_prior_has_the_schedule_that_suits_it():
     natural = settings("image", "natural", prior=VsdSettings())
     assert natural.prior == VsdSettings() and natural.schedule.descent == "adam" and not natural.told and natural.candidates == 1
     assert settings("image", "natural", prior=FlairSettings(7)).prior.levels == 7
+    half = dialled("image", 0.5, prior=VsdSettings())
+    assert half == dataclasses.replace(natural, schedule=dataclasses.replace(natural.schedule, strength=0.5))
+    ((schedule, prior),) = stages(half, GENERATORS["image"], False)
+    assert schedule.strength == 0.5 and prior.settings == VsdSettings()
     with pytest.raises(ValueError, match="honest render has no prior, and this one has VsdSettings"):
         settings("image", "honest", prior=VsdSettings())
 

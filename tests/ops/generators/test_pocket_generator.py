@@ -26,6 +26,16 @@ def test_it_is_a_generator_with_seeded_starts(generator):
     assert torch.equal(first, again) and not torch.equal(first, other)
 
 
+def test_noise_is_standard_normal_and_frames_share_most_of_it(generator):
+    noise = generator.sample_noise(64, torch.Generator().manual_seed(0))
+    assert float(noise.mean()) == pytest.approx(0, abs=0.01) and float(noise.std()) == pytest.approx(1, abs=0.01)
+    assert torch.equal(noise[:2], generator.sample_noise(64, torch.Generator().manual_seed(0))[:2])
+    if generator.frames:
+        frames = noise.transpose(0, 1).flatten(1)
+        between = torch.corrcoef(frames)[0, 1:]
+        assert torch.allclose(between, torch.full((generator.frames - 1,), 0.9), atol=0.02)
+
+
 def test_decoding_is_differentiable_and_encoding_comes_back(generator):
     z = generator.start(1, 0).requires_grad_()
     media = generator.decode(z)
