@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from .parametrisation import Pyramid
+from .pyramid import Pyramid
 
 PATIENCE = 2
 """Windows in a row that gain too little before a run is stopped: one of them can be bad luck with the looks."""

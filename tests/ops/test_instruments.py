@@ -6,11 +6,10 @@ import math
 
 import pytest
 import torch
-from conftest import WORDS
 from contracts.mps import apple_silicon
 from hypothesis import given
 from hypothesis import strategies as st
-from toys import ToyClip, ToyPicture, ToySound
+from toys import WORDS, ToyClip, ToyPicture, ToySound
 
 from concept_algebra.ops.concept import Concept
 from concept_algebra.ops.instruments import Instruments, Judge, alarms, clipped, cosines, measure, standing

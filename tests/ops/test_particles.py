@@ -12,7 +12,7 @@ from toys import GaussianGenerator
 from concept_algebra.ops.objective.value import Measure, Objective
 from concept_algebra.ops.optimise import OptimisationError
 from concept_algebra.ops.particles import Best, Mean
-from concept_algebra.ops.parametrisation import Pyramid
+from concept_algebra.ops.pyramid import Pyramid
 from concept_algebra.ops.schedule import Plateau, Schedule, Watch
 
 

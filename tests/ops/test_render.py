@@ -14,7 +14,7 @@ from concept_algebra.ops.concept import Concept
 from concept_algebra.ops.instruments import Judge, cosines
 from concept_algebra.ops.objective.value import Measure, Objective
 from concept_algebra.ops.optimise import optimise
-from concept_algebra.ops.parametrisation import Pyramid
+from concept_algebra.ops.pyramid import Pyramid
 from concept_algebra.ops.priors.flair import Flair
 from concept_algebra.ops.priors.none import NoPrior
 from concept_algebra.ops.priors.settings import FlairSettings, NoSettings, VsdSettings

@@ -12,7 +12,7 @@ from toys import GaussianGenerator
 
 from concept_algebra.ops.objective.value import Measure
 from concept_algebra.ops.optimise import optimise
-from concept_algebra.ops.parametrisation import Pyramid
+from concept_algebra.ops.pyramid import Pyramid
 from concept_algebra.ops.priors.flair import Flair
 from concept_algebra.ops.priors.settings import FlairSettings
 from concept_algebra.ops.priors.none import NoPrior

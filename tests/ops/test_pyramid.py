@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from toys import GaussianGenerator
 
 from concept_algebra.ops.optimise import optimise
-from concept_algebra.ops.parametrisation import Pyramid, upsampled
+from concept_algebra.ops.pyramid import Pyramid, upsampled
 from concept_algebra.ops.priors.none import NoPrior
 from concept_algebra.ops.schedule import Schedule
 from test_optimise import toward
