@@ -9,6 +9,7 @@ torch.set_num_threads(1)
 settings.register_profile("laws", deadline=None)
 settings.load_profile("laws")
 
+
 @pytest.fixture(scope="module")
 def few_words():
     """A vocabulary of four entries and nine merges in the place of the shipped and CLIP's."""
