@@ -28,13 +28,26 @@ TRIP = 0.15
 
 @dataclass(frozen=True)
 class Judge:
-    """An encoder that a render was not optimised with, and the same target in its own space."""
+    """An encoder that a render was not optimised with, and the same target in its own space.
+
+    SpaceMismatch for a concept of another space, ValueError for a space without a vocabulary: there is nothing that the target
+    could stand out from.
+    """
 
     encoder: Encoder
     concept: Concept
 
     def __post_init__(self) -> None:
         self.concept.space.require(self.encoder.space)
+        if self.encoder.space.vocabulary is None:
+            raise ValueError(f"the judge's space '{self.encoder.space.id}' has no vocabulary, expected one for the target to stand out from")
+
+    def require_apart(self, encoder: Encoder, modality: Modality) -> None:
+        """ValueError for a judge of the same encoder, which would measure nothing, and for one that cannot see the medium."""
+        if self.encoder.space.encoder_id == encoder.space.encoder_id:
+            raise ValueError(f"the judge is '{encoder.space.encoder_id}', with which the render was made; another encoder has to judge it")
+        if modality not in self.encoder.modalities:
+            raise ValueError(f"the judge '{self.encoder.space.id}' embeds {', '.join(sorted(self.encoder.modalities))}, and the medium is {modality}")
 
 
 @dataclass(frozen=True)
@@ -69,17 +82,16 @@ def measure(
     """Read one render: latent [1, ...], rendered for `concept` with `encoder`.
 
     judge: another encoder with the target in its space. alone: the cosine of what the prior makes without an objective.
-    ValueError for a judge of the same encoder, which would measure nothing.
+    ValueError for a judge that says nothing here (`Judge.require_apart`).
     """
     modality = generator.modality
     raw = generator.decode(latent)
-    media = raw.clamp(*bounds(modality))
+    media = fitted(raw, modality)
     direction = concept.direction
     clean, robust = (float(cosines(x, direction, encoder, generator)) for x in (media, worn(media, modality)))
     gap = None
     if judge is not None:
-        if judge.encoder.space.encoder_id == encoder.space.encoder_id:
-            raise ValueError(f"the judge is '{encoder.space.encoder_id}', with which the render was made; another encoder has to judge it")
+        judge.require_apart(encoder, modality)
         gap = standing(media, concept, encoder, generator) - standing(media, judge.concept, judge.encoder, generator)
     trip = float((generator.encode(media) - latent).norm() / latent.norm()) if hasattr(generator, "encode") else None
     read = Instruments(
@@ -101,7 +113,8 @@ def alarms(read: Instruments, modality: Modality) -> tuple[str, ...]:
     if read.robust_drop is not None and read.robust_drop > 0.3:
         told.append(f"A slight blur and crop takes {read.robust_drop:.0%} of the match away: part of it may be a pattern that only the encoder sees.")
     if read.clipped > 0.02:
-        told.append(f"{read.clipped:.0%} of the values lie beyond the range and were cut off.")
+        done = "the whole was made quieter" if modality == "audio" else "they were cut off"
+        told.append(f"{read.clipped:.0%} of the values lie beyond the range: {done}.")
     if read.leakage is not None and read.leakage > 0.5:
         told.append(f"The prior alone reaches {read.leakage:.0%} of the match: much of what is seen may be its own and not the target's.")
     # What a sound's latent and spectrum are like depends on the sound: of sounds that the pocket's prior makes of "bell",
@@ -122,6 +135,13 @@ def alarms(read: Instruments, modality: Modality) -> tuple[str, ...]:
 def bounds(modality: Modality) -> tuple[float, float]:
     """The range of a medium's values."""
     return (-1.0, 1.0) if modality == "audio" else (0.0, 1.0)
+
+
+def fitted(media: Tensor, modality: Modality) -> Tensor:
+    """Media [B, ...] brought into their range, as they are shown: pictures and clips cut off, sounds made quieter as a whole."""
+    if modality == "audio":
+        return media / media.abs().amax((-2, -1), keepdim=True).clamp_min(1.0)
+    return media.clamp(*bounds(modality))
 
 
 def clipped(media: Tensor, modality: Modality) -> float:

@@ -149,10 +149,10 @@ def optimise(
         if broken := _broken(losses, gradients):
             if slowed < 1:
                 raise OptimisationError(f"the {broken} is not a number at step {index} of {schedule.steps}", best.latent)
-            slowed, drawn = 0.5, rng.get_state()
+            slowed = 0.5
+            # all but the randomness: not again the draws that may have broken it
             particles.load_state_dict(safe[0])
             prior.load_state_dict(safe[1])
-            rng.set_state(drawn)  # not again the draws that may have broken it
             continue
 
         if mean:

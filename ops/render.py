@@ -15,7 +15,7 @@ from .centring import off_centre, say_once
 from .concept import Concept
 from .encoders.protocol import Encoder
 from .generators.protocol import Generator
-from .instruments import Instruments, Judge, cosines, embed, measure
+from .instruments import Instruments, Judge, cosines, embed, fitted, measure
 from .interpret.readout import readout
 from .objective.alignment import Weights, alignment
 from .objective.views import Framing
@@ -132,9 +132,14 @@ def renders(
     prior makes alone, by a second sweep (remembered for the next concept with the same generator, settings and seeds);
     not of a given start, which has something to say itself.
     state: of such a render that was stopped; its trajectory and looks begin where it goes on.
-    Raises what `optimise` raises, and ValueError for a zero concept.
+    Raises what `optimise` raises, and ValueError for a zero concept, for no seeds and for a judge that says nothing here
+    (`Judge.require_apart`).
     """
     concept.space.require(encoder.space)
+    if not seeds:
+        raise ValueError("no seed was given, expected one for each render")
+    if judge is not None:
+        judge.require_apart(encoder, generator.modality)
     if problem := off_centre(concept.space, concept.modalities | {generator.modality}):
         say_once(problem)
     began = time.monotonic()
@@ -148,7 +153,7 @@ def renders(
     score = lambda media: cosines(weathered(media), chooser.concept.direction, chooser.encoder, generator)  # noqa: E731
     reader = lambda media: [readout(embed(encoder, generator, each[None]), encoder.space, settings.words) for each in media]  # noqa: E731
     trajectories, looks = [[] for _ in drawn], [[] for _ in drawn]
-    cond = generator.told(concept.direction, concept.space) if settings.told else None
+    cond = generator.told(concept.direction, concept.space) if settings.told and isinstance(settings.prior, TELLABLE) else None
     todo, before, step = stages(settings, generator, start is not None, cond), 0, None
     if state is not None:
         # of a state that fits none, the first tells what is wrong with it
@@ -174,8 +179,9 @@ def renders(
     if leakage and settings.schedule.strength and not isinstance(settings.prior, NoSettings) and start is None:
         told = "" if cond is None else fingerprint({"": concept.direction})
         own = [drawn[row] for row in kept]
-        media = generator.decode(alone(generator, lambda: stages(settings, generator, False, cond), own, told).to(step.best))
-        lone = cosines(media, concept.direction, encoder, generator).tolist()
+        with torch.no_grad():
+            media = generator.decode(alone(generator, lambda: stages(settings, generator, False, cond), own, told).to(step.best))
+            lone = cosines(fitted(media, generator.modality), concept.direction, encoder, generator).tolist()
     made = []
     for i, (seed, row) in enumerate(zip(seeds, kept)):
         latent = step.best[row : row + 1]
@@ -206,16 +212,16 @@ def _kept(score: Callable[[Tensor], Tensor], generator: Generator, latents: Tens
 
 
 def stages(settings: Settings, generator: Generator, started: bool, cond: Any = None) -> list[tuple[Schedule, Prior]]:
-    """What a render runs through, one after the other: schedules with the priors they have, told `cond` where they can be.
+    """What a render runs through, one after the other: schedules with the priors they have; cond: as `priors.settings.make`.
 
     A sweep that displaced the latent in part would leave between its levels what it takes for the objective's own moves.
     So a strength d below 1 is read as how far up the sweep begins: the opening's schedule draws for a share 1 - d of the
     steps without a prior, then noise of level d is laid over that, and the prior comes down from there in the rest
-    (SDEdit, Meng et al., arXiv 2108.01073). 0 is the opening alone and 1 the sweep alone, in all bits. started: whether the
+    (SDEdit, Meng et al., arXiv 2108.01073). 0 is the opening alone and 1 the sweep alone, in all bits; so is a d that leaves
+    less than half a step for the other: nothing was drawn then that noise could be laid over. started: whether the
     render has a latent of its own to begin with, under no more noise than `RESTART`.
     """
     whole, prior = settings.schedule, settings.prior
-    cond = cond if isinstance(prior, TELLABLE) else None
     if not isinstance(prior, FlairSettings):
         return [(whole, make(prior, generator, cond=cond))]
     sweeping = round(whole.steps * whole.strength)
@@ -223,7 +229,7 @@ def stages(settings: Settings, generator: Generator, started: bool, cond: Any = 
     if sweeping < whole.steps:
         todo.append((replace(settings.opening, steps=whole.steps - sweeping), NoPrior()))
     if sweeping:
-        highest = min(whole.strength, RESTART if started else 1.0)
+        highest = min(whole.strength, RESTART) if started else whole.strength if todo else 1.0
         levels = max(1, round(prior.levels * sweeping / whole.steps))
         todo.append((replace(whole, steps=sweeping, strength=1.0), make(replace(prior, levels=levels), generator, highest, cond)))
     return todo
@@ -231,7 +237,4 @@ def stages(settings: Settings, generator: Generator, started: bool, cond: Any = 
 
 def finished(media: Tensor, modality: Modality) -> Tensor:
     """The first of a batch as it is shown: pictures clamped to 0..1, sounds brought below full scale, on the CPU."""
-    media = media[0].detach().float().cpu()
-    if modality == "audio":
-        return media / media.abs().max().clamp_min(1.0)
-    return media.clamp(0, 1)
+    return fitted(media[:1].detach().float().cpu(), modality)[0]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 
 from .pyramid import Pyramid
 
+Descent = Literal["adam", "normalised"]
 PATIENCE = 2
 """Windows in a row that gain too little before a run is stopped: one of them can be bad luck with the looks."""
 
@@ -38,7 +39,7 @@ class Plateau:
 class Schedule:
     """How long and how fast a latent is optimised.
 
-    steps: data steps. lr, final_lr: the rate per latent value, warmed up over `warmup` steps,
+    steps: data steps. lr, final_lr: the rate per latent value, warmed up over `warmup` steps, 0 or more,
     then falling along a half cosine. descent: "adam", or "normalised": a step along the gradient itself, of root mean
     square `rate`, which keeps the gradient's shape where a prior moves the latent between steps and moments of earlier
     gradients would be of another picture. strength: the share of the prior's displacement that is
@@ -56,7 +57,7 @@ class Schedule:
     warmup: int = 10
     strength: float = 1.0
     look_every: int = 25
-    descent: Literal["adam", "normalised"] = "adam"
+    descent: Descent = "adam"
     ema: float = 0.0
     plateau: Plateau | None = None
     parametrisation: Pyramid = Pyramid()
@@ -66,6 +67,10 @@ class Schedule:
             raise ValueError(f"steps and look_every must be at least 1, not {self.steps} and {self.look_every}")
         if not 0 <= self.final_lr <= self.lr:
             raise ValueError(f"0 <= final_lr <= lr is needed, not lr {self.lr} and final_lr {self.final_lr}")
+        if self.warmup < 0:
+            raise ValueError(f"warmup must be 0 or more steps, not {self.warmup}")
+        if self.descent not in get_args(Descent):
+            raise ValueError(f"descent must be one of {', '.join(get_args(Descent))}, not {self.descent!r}")
         if not 0 <= self.strength <= 1:
             raise ValueError(f"strength must lie in 0..1, not {self.strength}")
         if not 0 <= self.ema < 1:

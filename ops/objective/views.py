@@ -108,7 +108,8 @@ def views(objective: Objective, encoder: Encoder, generator: Rated, count: int =
         batch = len(media)
         return Measure(loss.view(count, batch).mean(0), {name: value[:batch] for name, value in metrics.items()})
 
-    return Objective(f"mean over {count} views of ({objective.description})", measure)
+    framed = "" if how == STEADY[generator.modality] else f" by {how}"
+    return Objective(f"mean over {count} views{framed} of ({objective.description})", measure)
 
 
 def image_views(pixels: Tensor, moment: Moment, count: int, framing: Framing = STEADY["image"]) -> Tensor:

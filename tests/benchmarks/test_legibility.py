@@ -3,11 +3,13 @@
 import json
 import math
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tqdm import tqdm
 
 from concept_algebra.benchmarks import cost, legibility, legibility_cache
 from concept_algebra.benchmarks.evaluation import held_out, judge
@@ -15,11 +17,13 @@ from concept_algebra.benchmarks.legibility_cache import Drawn, Studio, keep, kep
 from concept_algebra.benchmarks.legibility_pictures import contact_sheet, figure
 from concept_algebra.benchmarks.legibility_settings import PRIORS, WANTED, table
 from concept_algebra.benchmarks.legibility_targets import QUICK, TARGETS, Target, concept
-from concept_algebra.benchmarks.legibility_verdicts import class_names
+from concept_algebra.benchmarks.legibility_verdicts import class_names, log_probability
+from concept_algebra.ops.concept import Concept
 from concept_algebra.ops.encoders import pocket
 from concept_algebra.ops.features.pursuit import Pursuit
 from concept_algebra.ops.generators.pocket import load as load_generator
 from concept_algebra.ops.optimise import Schedule
+from concept_algebra.ops.render import render
 
 
 @pytest.fixture(scope="module")
@@ -168,3 +172,24 @@ def test_costs_are_read_off_the_looks_that_are_good_enough():
     answering = torch.tensor(["whale" in words for words in judge()[1]])
     assert cost.guessed("whale") == pytest.approx(even[:, answering].logsumexp(-1).item(), rel=1e-5)
     assert cost.mean([curve, [(1, 1.5, -7.0), (3, 2.5, -2.0), (5, 3.5, -2.0)]]) == [(1, 1.0, -8.0), (3, 2.0, -3.0), (5, 3.0, -4.0)]
+
+
+def test_what_costs_are_compared_on():
+    """Curves are averaged look by look: no word may end before the others, nor look at other steps."""
+    for quick in (False, True):
+        for _, made in cost.compared(quick).values():
+            assert made.schedule.plateau is None
+    assert cost.compared(False)["plain"][1].schedule.steps == 2000
+
+
+def test_a_curve_is_of_the_candidate_that_is_kept(encoder):
+    generator = load_generator("image", encoder)
+    made = cost.compared(True)["ours"][1]
+    made = replace(made, candidates=3, schedule=replace(made.schedule, steps=2, look_every=1))
+    draw = partial(render, Concept.from_text("star", encoder), encoder, generator, "natural", made, 0)
+    scores = []
+    best = draw(lambda step: scores.append(log_probability(step.preview, "star"))).settings["candidate"]
+    with tqdm(disable=True) as bar:
+        points = cost.curve("star", 0, encoder, generator, "natural", made, bar)
+    assert [steps for steps, _, _ in points] == [1, 2] and all(len(each) == 3 for each in scores)
+    assert [score for _, _, score in points] == pytest.approx([float(each[best]) for each in scores], abs=1e-4)

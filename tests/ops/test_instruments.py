@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from toys import WORDS, ToyClip, ToyPicture, ToySound
 
 from concept_algebra.ops.concept import Concept
-from concept_algebra.ops.instruments import Instruments, Judge, alarms, clipped, cosines, measure, standing
+from concept_algebra.ops.instruments import Instruments, Judge, alarms, clipped, cosines, fitted, measure, standing
 from concept_algebra.ops.spectrum import slope
 from concept_algebra.ops.wear import PIXELS, SAMPLES, worn
 
@@ -193,6 +193,35 @@ def test_gap_grows_with_a_judge_that_sees_something_else(encoder, target):
     worst = min(stands, key=stands.get)
     gap = measure(latent, target, encoder, ToyPicture(), Judge(twin, Concept.from_text(worst, twin))).held_out_gap
     assert gap == pytest.approx(standing(picture, target, encoder, ToyPicture()) - stands[worst], abs=1e-5)
+
+
+def test_a_judge_without_words_has_nothing_to_stand_out_from(encoder):
+    mute = copy.copy(encoder)
+    mute.space = dataclasses.replace(encoder.space, id="judge-0", vocabulary=None)
+    with pytest.raises(ValueError, match="judge's space 'judge-0' has no vocabulary"):
+        Judge(mute, Concept.from_text("fire", mute))
+
+
+def test_a_sound_is_measured_as_it_is_written_quieter_and_not_cut_off(encoder, target):
+    latent = 20 * drawn(1, 1, 4096)
+    generator = ToySound()
+    wave = generator.decode(latent)
+    read = measure(latent, target, encoder, generator)
+    quieter = worn(wave / wave.abs().max(), "audio")
+    assert wave.abs().max() > 10 and read.robust == pytest.approx(float(cosines(quieter, target.direction, encoder, generator)), abs=1e-6)
+    assert read.robust != pytest.approx(float(cosines(worn(wave.clamp(-1, 1), "audio"), target.direction, encoder, generator)), abs=1e-3)
+    assert any("the whole was made quieter" in told for told in read.alarms)
+
+
+@pytest.mark.parametrize("shape, modality", [((2, 3, 4, 4), "image"), ((2, 2, 3, 4, 4), "video"), ((2, 1, 64), "audio")])
+def test_media_are_fitted_one_by_one(shape, modality):
+    media = 3 * drawn(*shape)
+    media[0] /= 100
+    inside = fitted(media, modality)
+    low, high = (-1, 1) if modality == "audio" else (0, 1)
+    assert inside.min() >= low and inside.max() <= high
+    assert torch.equal(inside[0], media[0] if modality == "audio" else media[0].clamp(0, 1))
+    assert modality != "audio" or torch.allclose(inside[1], media[1] / media[1].abs().max())
 
 
 FINE = Instruments(0.5, 0.1, None, 0.0, 1.0, 0.05, 0.1, -2.0)

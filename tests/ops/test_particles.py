@@ -177,6 +177,12 @@ def test_a_decay_that_makes_no_sense_is_refused(ema):
         Schedule(10, 0.1, 0.1, ema=ema)
 
 
+@pytest.mark.parametrize("name, wrong", [("warmup", -1), ("descent", "Adam")])
+def test_a_schedule_that_makes_no_sense_is_refused(name, wrong):
+    with pytest.raises(ValueError, match=f"^{name} must be"):
+        Schedule(10, 0.1, 0.1, **{name: wrong})
+
+
 def trouble(steps):
     """toward 0.5, with a loss that is no number on these calls."""
     calls = []

@@ -79,6 +79,26 @@ def test_of_candidates_the_best_scored_is_kept(target, encoder):
     assert whole.settings["candidate"] == max(range(3), key=lambda k: each[k].instruments.robust)
 
 
+class Telling(ToyPicture):
+    """A generator that reads any direction as one and the same law of pictures."""
+
+    def told(self, direction, space):
+        return (0.5, 1.0)
+
+
+@pytest.mark.parametrize("prior, told", [(FlairSettings(2), True), (NoSettings(), False)])
+def test_the_record_says_told_where_a_prior_was(target, encoder, prior, told):
+    chosen = dataclasses.replace(settings("image", "natural", steps=2), prior=prior, candidates=1)
+    assert chosen.told
+    assert render(target, encoder, Telling(), "natural", chosen, 3).settings["told"] is told
+    assert render(target, encoder, GENERATORS["image"], "natural", chosen, 3).settings["told"] is False
+
+
+def test_no_seeds_are_refused(target, encoder):
+    with pytest.raises(ValueError, match="no seed was given"):
+        renders(target, encoder, GENERATORS["image"], "honest", settings("image", "honest", steps=1), [])
+
+
 def test_no_candidates_are_refused():
     with pytest.raises(ValueError, match="candidates must be at least 1, not 0"):
         dataclasses.replace(settings("image", "natural"), candidates=0)
@@ -113,6 +133,17 @@ def test_a_judge_chooses_and_its_gap_is_measured(target, encoder):
     clean = float(cosines(one.media[None], judge.concept.direction, other, GENERATORS["image"]))
     assert one.score == pytest.approx(clean, abs=0.02) and one.instruments.held_out_gap is not None
     assert made(target, encoder).instruments.held_out_gap is None
+
+
+def test_a_judge_that_says_nothing_is_refused_before_anything_is_drawn(target, encoder):
+    drawn = []
+    with pytest.raises(ValueError, match="another encoder has to judge it"):
+        made(target, encoder, judge=Judge(encoder, target), watch=drawn.append)
+    seeing = copy.copy(encoder)
+    seeing.space, seeing.modalities = dataclasses.replace(encoder.space, id="judge-0"), frozenset({"text", "image"})
+    with pytest.raises(ValueError, match="the judge 'judge-0' embeds image, text, and the medium is audio"):
+        made(target, encoder, modality="audio", judge=Judge(seeing, Concept.from_text("fire", seeing)), watch=drawn.append)
+    assert not drawn
 
 
 # --- the dial
@@ -173,6 +204,14 @@ def test_a_dial_outside_its_range_is_refused(dial):
         dialled("image", dial)
 
 
+@pytest.mark.parametrize("started, highest", [(False, 1.0), (True, RESTART)])
+def test_a_dial_that_leaves_no_step_to_draw_is_the_whole_sweep(started, highest):
+    """Noise of level .9 laid over noise that nothing was drawn from is not what a prior at that level expects."""
+    ((schedule, prior),) = stages(dialled("image", 0.9, steps=4), GENERATORS["image"], started)
+    assert (schedule.steps, prior.highest) == (4, highest)
+    assert stages(dialled("image", 0.55, steps=1), GENERATORS["image"], True)[-1][1].highest == 0.55
+
+
 def test_half_a_sweep_without_an_opening_is_refused():
     natural = dialled("image", 0.5)
     with pytest.raises(ValueError, match="needs an opening"):
@@ -229,11 +268,21 @@ def test_alone_is_made_once_for_every_target_and_with_room_for_few(monkeypatch):
     assert len(calls) > 2 * count, "the oldest was forgotten"
 
 
+class Vivid(ToyPicture):
+    """Its pictures have more contrast than can be shown."""
+
+    id = "vivid"
+
+    def decode(self, z, fast=False):
+        return 0.5 + 0.5 * z
+
+
 def test_leakage_is_the_cosine_of_the_prior_alone(target, encoder):
-    one = made(target, encoder, 1.0, leakage=True)
-    generator = GENERATORS["image"]
+    generator = Vivid((3, 16, 16))
+    one = render(target, encoder, generator, "natural", dialled("image", 1.0, steps=STEPS), 3, leakage=True)
     lone = generator.decode(alone(generator, lambda: stages(dialled("image", 1.0, steps=STEPS), generator, False), [3 + APART * one.settings["candidate"]]))
-    cosine = float(cosines(lone, target.direction, encoder, generator))
+    assert lone.min() < 0, "as it is shown, and not as it was decoded, or a range that no picture has would count"
+    cosine = float(cosines(lone.clamp(0, 1), target.direction, encoder, generator))
     assert one.cosine > 0.05
     assert one.instruments.leakage == pytest.approx(max(cosine, 0) / one.cosine, abs=1e-4)
     assert made(target, encoder, 1.0).instruments.leakage is None

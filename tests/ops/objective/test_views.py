@@ -197,3 +197,10 @@ def test_a_framing_that_makes_no_sense_is_refused(wrong, message):
 
 def test_a_pictures_usual_looks_do_not_shrink():
     assert STEADY["image"].range(0.0) == STEADY["image"].range(1.0) == (CLOSEST, 1.0)
+
+
+def test_looks_of_another_framing_are_another_objective(encoder):
+    """A run that was stopped is known by what describes its objective: it is not taken up under other looks."""
+    quietest = Objective("nothing", lambda embedding, moment: Measure(0 * embedding.pooled.sum(1), {}))
+    told = {views(quietest, encoder, SimpleNamespace(modality="image"), 2, framing).description for framing in (None, STEADY["image"], CUTOUTS, SHRINKING)}
+    assert len(told) == 3
