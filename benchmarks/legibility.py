@@ -8,7 +8,7 @@ farther than the target; `_encoder_top1`: renders that have no rival as near. `_
 from a bootstrap over targets. `per_prior`: top1 of each prior with the same objective. A setting that is wanted and not there is None.
 
 Renders are kept in a folder of the output and taken up from there; see `legibility_cache.Studio` for what they are known by.
-`--quick` draws one seed of five targets, with fewer steps. What full runs measured is in LEGIBILITY.md beside this file.
+`--quick` draws one seed of four targets, with fewer steps. What full runs measured is in LEGIBILITY.md beside this file.
 """
 
 from __future__ import annotations

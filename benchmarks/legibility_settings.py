@@ -11,7 +11,7 @@ from ..ops.priors.settings import BridgeSettings, FlairSettings, PriorSettings, 
 from ..ops.render import Settings, Track
 from ..ops.tracks import settings
 
-STEPS, QUICK_STEPS, LOOKS = 20, 8, 2
+STEPS, QUICK_STEPS, LOOKS = 20, 4, 2
 """Steps of a render, and looks at the picture per step: what lets all settings, targets and seeds be drawn in an hour on two
 cores. All but the natural track as it ships have the same number of looks; those with a prior spend them one a step, for it
 wants steps."""

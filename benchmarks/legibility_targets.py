@@ -61,7 +61,7 @@ TARGETS = tuple(
     )
     for text in texts
 )  # fmt: skip
-QUICK = tuple(target for target in TARGETS if target.text in ("star", "mushroom", SUM_TARGETS[0], DIFFERENCE_TARGETS[0], CROSS_MODAL_TARGETS[0]))
+QUICK = tuple(target for target in TARGETS if target.text in ("star", SUM_TARGETS[0], DIFFERENCE_TARGETS[0], CROSS_MODAL_TARGETS[0]))
 
 
 def words_of(expression: str) -> list[str]:
