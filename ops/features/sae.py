@@ -88,15 +88,16 @@ class SparseAutoencoder(nn.Module):
     def rounded(self) -> SparseAutoencoder:
         """What a file in half precision gives back: both matrices rounded, decoder rows made unit again.
 
-        Rounding twice changes nothing.
+        Rounding twice changes nothing, in 16 dimensions or more: in three, say, a row that is made unit can be off its rounding
+        for ever.
         """
-        kept, seen = self.decoder.half(), []
-        while (again := next((i for i, k in enumerate(seen) if torch.equal(k, kept)), None)) is None:
-            seen.append(kept)
-            kept = normalize(kept.float(), dim=1).half()
-        # in few dimensions, making a row unit can move a number to the next step of half precision, and back the next time: of
-        # those that follow one another for ever, one is taken by its bytes
-        rows = normalize(min(seen[again:], key=lambda k: k.cpu().numpy().tobytes()).float(), dim=1)
+        rows = self.decoder
+        for _ in range(8):
+            kept = rows.half()
+            rows = normalize(kept.float(), dim=1)
+            # making a row unit can move a number to the next step of half precision
+            if torch.equal(rows.half(), kept):
+                break
         return SparseAutoencoder(self.encoder.half(), self.encoder_bias, rows, self.decoder_bias, self.groups)
 
 
