@@ -13,7 +13,7 @@ from ..ops.objective.views import CUTOUTS, SHRINKING
 from ..ops.priors.settings import FlairSettings
 from ..ops.render import render
 from . import host
-from .drawing import Watching, at_work, chosen, doubts, judged, note, report
+from .drawing import Watching, at_work, chosen, doubts, judged, kept, note, report
 from .media import latent_in, latent_out, outputs
 from .priors import MOST_STEPS
 from .read import beside, line, shown
@@ -116,10 +116,10 @@ class LatentOptimiser(io.ComfyNode):
         start = None if latent is None else latent_in(latent, drawing)
         judging = judged(judge, concept, encoder)
         watching = Watching(cls.hidden.unique_id, made.schedule.steps, drawing)
-        with at_work(encoder, generator, made, watching, judge) as device:
+        with at_work(encoder, generator, [made], watching, judge) as device:
             start = None if start is None else start.to(device)
             result = render(concept, encoder.encoder, drawing, track, made, seed, watching.of(track), start, judging)
-        rendered = Rendered(result, drawing, concept, seed)
+        rendered = kept(result, made, drawing, concept)
         note({track: rendered})
         return io.NodeOutput(rendered, *opened(rendered))
 
@@ -159,20 +159,25 @@ class DualTrack(io.ComfyNode):
         cls, steps: int, seed: int, dial: float, looks: int, concept: Concept, encoder: HostedEncoder, generator: HostedGenerator,
         prior: PriorChoice | None = None,
     ) -> io.NodeOutput:  # fmt: skip
+        if not 0 <= dial <= 1:  # ComfyUI checks what is typed, and not what comes over a link
+            raise ValueError(f"dial must lie in 0..1, from the honest to the natural track, not {dial:g}")
         drawing, prior = generator.generator, prior or USUAL
         concept.space.require(encoder.encoder.space)
         names = {0.0: "honest", dial: f"between, {dial:g}", 1.0: "natural"} | {0.0: "honest", 1.0: "natural"}
         dialled = {name: replace(prior, strength=at * prior.strength) if at else None for at, name in sorted(names.items())}
         todo = {name: chosen(drawing.modality, prior, steps, looks) for name, prior in dialled.items()}
-        watching = Watching(cls.hidden.unique_id, sum(made.schedule.steps for made in todo.values()), drawing)
+        last = todo["natural"].schedule
+        total = sum(made.schedule.steps for made in todo.values())
+        watching = Watching(cls.hidden.unique_id, total + (last.steps if last.strength else 0), drawing)
         results, before = {}, 0
-        with at_work(encoder, generator, max(todo.values(), key=lambda made: made.crops * made.candidates), watching):
+        with at_work(encoder, generator, [*todo.values()], watching):
             for name, made in todo.items():
                 track = "honest" if name == "honest" else "natural"
                 result = render(
-                    concept, encoder.encoder, drawing, track, made, seed, watching.of(name, before), leakage=name == "natural"
+                    concept, encoder.encoder, drawing, track, made, seed, watching.of(name, before), leakage=name == "natural",
+                    watch_alone=watching.alone(name, total),
                 )  # fmt: skip
-                results[name] = Rendered(result, drawing, concept, seed)
+                results[name] = kept(result, made, drawing, concept)
                 before += made.schedule.steps
         honest, *middle, natural = results.values()
         between = middle[0] if middle else host.blocked("the dial is at an end, so there is no render between: set it above 0 and below 1")

@@ -138,7 +138,7 @@ def test_both_tracks_of_a_picture_with_one_between(server):
         assert np.array_equal(part, pixels(server, outputs, name))
     assert [line.split(":")[0] for line in outputs["summary"]["text"][0].splitlines()[:3]] == ["honest", "between, 0.5", "natural"]
     bars = [p["value"] for p in heard.of("progress") if p["node"] == "dual"]
-    assert bars == sorted(bars) and bars[-1] == 12
+    assert bars == sorted(bars) and bars[-1] == 16, "three renders, and the prior alone"
     steps = heard.of("concept_algebra.step")
     assert [step["track"] for step in steps] == sorted((step["track"] for step in steps), key=["honest", "between, 0.5", "natural"].index)
 
@@ -171,6 +171,33 @@ def test_what_was_not_asked_for_is_answered(server):
     with Listener(server.port) as heard:
         server.run(graph)
     assert "the dial is at an end" in heard.of("execution_error")[0]["exception_message"]
+
+
+def test_a_dial_beyond_its_ends_is_refused_though_it_comes_over_a_link(server):
+    graph = both() | {"much": node(".PrimitiveFloat", value=2.0)}
+    graph["dual"]["inputs"]["dial"] = ["much", 0]
+    assert "dial must lie in 0..1, from the honest to the natural track, not 2" in server.fail(graph)
+
+
+def test_a_prior_that_cannot_be_told_the_concept_says_so(server, languagebind):
+    graph = single(PRIORS["flair"])
+    for name in ("concept", "render"):
+        graph[name]["inputs"]["encoder"] = ["other", 0]
+    graph["other"] = node("LoadEncoder", encoder=languagebind)
+    assert "The prior was told nothing" in server.run(graph)["report"]["text"][0]
+    graph["prior"] = PRIORS["flair, untold"]
+    assert "told" not in server.run(graph)["report"]["text"][0]
+
+
+def test_cancel_stops_what_the_prior_makes_alone(server):
+    with Listener(server.port) as heard:
+        queued = server.queue(both(steps=30, prior=PRIORS["vsd"]))
+        while not any(p["node"] == "dual" and p["value"] > 60 for p in heard.of("progress")):
+            time.sleep(0.05)
+        server.post("/interrupt", {})
+        done = server.wait(queued)
+    assert done["status"]["messages"][-1][0] == "execution_interrupted"
+    assert max(p["value"] for p in heard.of("progress") if p["node"] == "dual") < 90
 
 
 def test_cancel_stops_both_within_a_step(server):
