@@ -60,6 +60,12 @@ def weight(name: str, what: str, most: float = 4.0) -> io.Float.Input:
     return io.Float.Input(name, default=usual, min=0.0, max=most, step=0.05, optional=True, tooltip=what, extra_dict=ADVANCED)
 
 
+def candidates() -> io.Int.Input:
+    """Optional, because older graphs in API form do not have it."""
+    what = "Latents that are drawn at once, of which the best is kept; 0 takes the usual number. More take longer and more memory, and find better ones."
+    return io.Int.Input("candidates", default=0, min=0, max=32, optional=True, tooltip=what, extra_dict=ADVANCED)
+
+
 class LatentOptimiser(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -89,13 +95,13 @@ class LatentOptimiser(io.ComfyNode):
                     "framing", options=list(FRAMINGS), default="steady", optional=True, extra_dict=ADVANCED,
                     tooltip="How looks are cut: steady is measured for the pocket, shrinking goes from the whole to close, cutouts are those of Big Sleep.",
                 ),  # fmt: skip
-                io.Int.Input("candidates", default=0, min=0, max=32, optional=True, tooltip="Latents that are drawn at once, of which the best is kept; 0 takes the usual number. More take longer and find better ones.", extra_dict=ADVANCED),
+                candidates(),
                 PriorSocket.Input("prior", optional=True, tooltip="From a prior node, for the natural track. Unconnected: the honest track, the encoder's view alone."),
                 io.Latent.Input("latent", optional=True, tooltip="A latent to begin with in place of the seed's noise, from VAE Encode, Load Latent or another render."),
                 EncoderSocket.Input("judge", optional=True, tooltip="Another encoder, to choose among the looks and to measure how far the first one was deceived. It reads the concept anew, so that has to be of words alone."),
             ],
             outputs=[
-                RenderSocket.Output(display_name="render", tooltip="The result with its history, for Compare Tracks."),
+                RenderSocket.Output(display_name="render", tooltip="The result with its history, for Compare Tracks and Open Render."),
                 *media(),
             ],
             hidden=[io.Hidden.unique_id],
@@ -140,6 +146,7 @@ class DualTrack(io.ComfyNode):
                 ConceptSocket.Input("concept", tooltip="The target."),
                 EncoderSocket.Input("encoder", tooltip="The encoder that looks at what is drawn; the one that made the concept."),
                 GeneratorSocket.Input("generator", tooltip="What draws: from Load Generator."),
+                candidates(),
                 PriorSocket.Input("prior", optional=True, tooltip="From a prior node, for the natural track. Unconnected: FLAIR Prior as it comes."),
             ],
             outputs=[
@@ -157,7 +164,7 @@ class DualTrack(io.ComfyNode):
     @host.plain
     def execute(
         cls, steps: int, seed: int, dial: float, looks: int, concept: Concept, encoder: HostedEncoder, generator: HostedGenerator,
-        prior: PriorChoice | None = None,
+        prior: PriorChoice | None = None, candidates: int = 0,
     ) -> io.NodeOutput:  # fmt: skip
         if not 0 <= dial <= 1:  # ComfyUI checks what is typed, and not what comes over a link
             raise ValueError(f"dial must lie in 0..1, from the honest to the natural track, not {dial:g}")
@@ -165,7 +172,7 @@ class DualTrack(io.ComfyNode):
         concept.space.require(encoder.encoder.space)
         names = {0.0: "honest", dial: f"between, {dial:g}", 1.0: "natural"} | {0.0: "honest", 1.0: "natural"}
         dialled = {name: replace(prior, strength=at * prior.strength) if at else None for at, name in sorted(names.items())}
-        todo = {name: chosen(drawing.modality, prior, steps, looks) for name, prior in dialled.items()}
+        todo = {name: chosen(drawing.modality, prior, steps, looks, candidates) for name, prior in dialled.items()}
         last = todo["natural"].schedule
         total = sum(made.schedule.steps for made in todo.values())
         watching = Watching(cls.hidden.unique_id, total + (last.steps if last.strength else 0), drawing)

@@ -145,9 +145,12 @@ def test_both_tracks_of_a_picture_with_one_between(server):
 
 def test_both_tracks_are_what_two_latent_optimisers_make(server):
     prior = PRIORS["vsd"]
-    outputs = server.run(both(prior=prior))
+    graph = both(prior=prior)
+    graph["dual"]["inputs"]["candidates"] = 2
+    outputs = server.run(graph)
     for name in ("honest", "natural"):
         graph = render("bell", steps=3, seed=6) | {"prior": prior, "image": node(".SaveImage", images=["render", 1], filename_prefix="one")}
+        graph["render"]["inputs"]["candidates"] = 2
         if name == "natural":
             graph["render"]["inputs"]["prior"] = ["prior", 0]
         assert np.array_equal(pixels(server, server.run(graph), "image"), pixels(server, outputs, f"{name} image"))
