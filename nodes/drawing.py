@@ -136,8 +136,9 @@ def doubts(rendered: Rendered) -> list[str]:
     said = [*made.instruments.alarms, *stopped(made), off_centre(space, rendered.concept.modalities | {made.modality})]
     if rendered.untold:
         said.append("The prior was told nothing, though told is on: this generator does not read the concepts of this encoder.")
-    if made.trajectory[-1].get("prior_alarm"):
-        said.append(f"The prior's M ended at {made.trajectory[-1]['prior_m']:.2f}: its LoRA knows the latent by heart (near 0) or nothing of it (near 1).")
+    moves = [row for row in made.trajectory if "prior_alarm" in row]  # of a prior that does not move at every step, not the last row
+    if moves and moves[-1]["prior_alarm"]:
+        said.append(f"The prior's M ended at {moves[-1]['prior_m']:.2f}: its LoRA knows the latent by heart (near 0) or nothing of it (near 1).")
     return [sentence for sentence in said if sentence]
 
 

@@ -192,6 +192,12 @@ def test_a_prior_that_cannot_be_told_the_concept_says_so(server, languagebind):
     assert "told" not in server.run(graph)["report"]["text"][0]
 
 
+@pytest.mark.parametrize("every", [1, 2])
+def test_a_lora_that_has_learned_nothing_is_told_however_seldom_it_moves(server, every):
+    prior = node("VsdPrior", strength=1.0, told=False, every=every, rank=1, replay=0, learning_rate=0.0001, guidance=1.0, shift=1.0)
+    assert "The prior's M ended at" in server.run(single(prior, steps=8))["report"]["text"][0]
+
+
 def test_cancel_stops_what_the_prior_makes_alone(server):
     with Listener(server.port) as heard:
         queued = server.queue(both(steps=30, prior=PRIORS["vsd"]))
