@@ -116,6 +116,10 @@ class Watching:
             detail = {"step": step.index, "total": step.total, "loss": step.loss, "track": track, "words": step.reading}
             self.progress.say(f"{track}, step {step.index + 1} of {step.total}: {spoken(step.reading)}", detail)
 
+    def finished(self, image: torch.Tensor) -> None:
+        """Leave on the node what came out, IMAGE: the last look was at the first of the candidates."""
+        self.progress.show(self.progress.bar.total, image[len(image) // 2].movedim(-1, 0))
+
     def kept(self) -> torch.Tensor | None:
         """The best latent so far, as LATENT's samples; None before the second step, when it is still noise."""
         if self.last is None:

@@ -126,6 +126,7 @@ class LatentOptimiser(io.ComfyNode):
             start = None if start is None else start.to(device)
             result = render(concept, encoder.encoder, drawing, track, made, seed, watching.of(track), start, judging)
         rendered = kept(result, made, drawing, concept)
+        watching.finished(beside(shown(rendered)))
         note({track: rendered})
         return io.NodeOutput(rendered, *opened(rendered))
 
@@ -188,11 +189,12 @@ class DualTrack(io.ComfyNode):
                 before += made.schedule.steps
         honest, *middle, natural = results.values()
         between = middle[0] if middle else host.blocked("the dial is at an end, so there is no render between: set it above 0 and below 1")
+        images = beside(*(shown(rendered) for rendered in results.values()))
+        watching.finished(images)
         note(results)
         said = [f"{name}: {doubt}" for name, rendered in results.items() for doubt in doubts(rendered)]
         summary = "\n".join([*(line(rendered, name) for name, rendered in results.items()), *said])
         leakage = natural.render.instruments.leakage
-        images = beside(*(shown(rendered) for rendered in results.values()))
         return io.NodeOutput(honest, natural, between, images, nan if leakage is None else leakage, summary)
 
 

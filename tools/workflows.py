@@ -100,7 +100,7 @@ KINDS = {
         {"steps": ("INT", 0), "seed": ("INT", 0), CONTROL: ("", "fixed"), "dial": ("FLOAT", 0), "looks": ("INT", 0), "candidates": ("INT", 0)},
         {**CONCEPT, **ENCODER, **GENERATOR, **PRIOR},
         {**dict.fromkeys(("honest", "natural", "between"), "CONCEPT_RENDER"), "images": "IMAGE", "leakage": "FLOAT", "summary": "STRING"},
-        height=560,
+        height=680,
     ),
     "ConceptAlgebra_OpenRender": Kind({}, {"render": "CONCEPT_RENDER"}, RENDERED, height=160),
     "ConceptAlgebra_Readout": Kind({"words": ("INT", 8)}, {**CONCEPT, **ENCODER}, {"words": "STRING", "phrase": "STRING"}, height=240),

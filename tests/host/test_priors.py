@@ -1,5 +1,6 @@
 """The priors' nodes, Dual Track and Open Render on a real ComfyUI: what each gives, says and refuses, and that it stops."""
 
+import io
 import time
 
 import numpy as np
@@ -139,6 +140,9 @@ def test_both_tracks_of_a_picture_with_one_between(server):
     assert [line.split(":")[0] for line in outputs["summary"]["text"][0].splitlines()[:3]] == ["honest", "between, 0.5", "natural"]
     bars = [p["value"] for p in heard.of("progress") if p["node"] == "dual"]
     assert bars == sorted(bars) and bars[-1] == 16, "three renders, and the prior alone"
+    last = [payload for _, payload in heard.binary if b"\xff\xd8" in payload][-1]
+    width, height = Image.open(io.BytesIO(last[last.index(b"\xff\xd8") :])).size
+    assert width / height == pytest.approx(400 / 128, abs=0.1), "what stays on the node is what came out"
     steps = heard.of("concept_algebra.step")
     assert [step["track"] for step in steps] == sorted((step["track"] for step in steps), key=["honest", "between, 0.5", "natural"].index)
 
