@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -18,7 +18,7 @@ from ..ops.instruments import Judge
 from ..ops.interpret.readout import spoken
 from ..ops.optimise import Step
 from ..ops.priors.settings import FlairSettings
-from ..ops.render import Settings, finished
+from ..ops.render import Render, Settings, finished
 from ..ops.report_instruments import NOTHING, readings, stopped
 from ..ops.showcase import picture
 from ..ops.space import Modality
@@ -60,9 +60,9 @@ def judged(judge: HostedEncoder | None, concept: Concept, encoder: HostedEncoder
 
 @contextmanager
 def at_work(
-    encoder: HostedEncoder, generator: HostedGenerator, made: Settings, watching: Watching, judge: HostedEncoder | None = None
+    encoder: HostedEncoder, generator: HostedGenerator, todo: Sequence[Settings], watching: Watching, judge: HostedEncoder | None = None
 ) -> Iterator[torch.device]:
-    """On the device, and ready to be differentiated, while it lasts: all that a render with these settings needs.
+    """On the device, and ready to be differentiated, while it lasts: all that renders with these settings, one after the other, need.
 
     What fails in it is explained, and keeps the best latent.
     """
@@ -72,7 +72,8 @@ def at_work(
         space.word_directions
     towers = [tower for each in (encoder, judge) if each for tower in each.of([drawing.modality])]
     tower = encoder.encoder.towers[drawing.modality]
-    device = host.load([*towers, generator.resident], working=made.candidates * (WORKING + made.crops * tower.saved_bytes()))
+    working = max(made.candidates * (WORKING + made.crops * tower.saved_bytes()) for made in todo)
+    device = host.load([*towers, generator.resident], working)
     try:
         with host.explained(watching.kept), differentiable(tower, drawing):
             yield device
@@ -93,6 +94,17 @@ class Watching:
         self.last = None
         return partial(self._see, track, before)
 
+    def alone(self, track: str, before: int) -> Callable[[int, int], None]:
+        """For what a track's prior makes alone, with `before` steps before it; see `ops.alone`."""
+
+        def see(done: int, total: int) -> None:
+            host.stop_if_asked()
+            self.progress.show(before + done)
+            if done % -(-total // 8) == 0 and done < total:
+                self.progress.say(f"{track}, the prior alone, step {done} of {total}")
+
+        return see
+
     def _see(self, track: str, before: int, step: Step) -> None:
         self.last = step
         host.stop_if_asked()
@@ -104,6 +116,10 @@ class Watching:
             detail = {"step": step.index, "total": step.total, "loss": step.loss, "track": track, "words": step.reading}
             self.progress.say(f"{track}, step {step.index + 1} of {step.total}: {spoken(step.reading)}", detail)
 
+    def finished(self, image: torch.Tensor) -> None:
+        """Leave on the node what came out, IMAGE: the last look was at the first of the candidates."""
+        self.progress.show(self.progress.bar.total, image[len(image) // 2].movedim(-1, 0))
+
     def kept(self) -> torch.Tensor | None:
         """The best latent so far, as LATENT's samples; None before the second step, when it is still noise."""
         if self.last is None:
@@ -112,12 +128,21 @@ class Watching:
         return latent_out(self.last.best[best : best + 1], self.generator)["samples"]
 
 
+def kept(made: Render, settings: Settings, generator: Generator, concept: Concept) -> Rendered:
+    """A render with all that it was made from."""
+    untold = settings.told and settings.schedule.strength > 0 and not made.settings["told"]
+    return Rendered(made, generator, concept, made.seed, untold)
+
+
 def doubts(rendered: Rendered) -> list[str]:
     """A sentence for each thing to doubt about a render, and why it ended early if it did."""
     made, space = rendered.render, rendered.concept.space
     said = [*made.instruments.alarms, *stopped(made), off_centre(space, rendered.concept.modalities | {made.modality})]
-    if made.trajectory[-1].get("prior_alarm"):
-        said.append(f"The prior's M ended at {made.trajectory[-1]['prior_m']:.2f}: its LoRA knows the latent by heart (near 0) or nothing of it (near 1).")
+    if rendered.untold:
+        said.append("The prior was told nothing, though told is on: this generator does not read the concepts of this encoder.")
+    moves = [row for row in made.trajectory if "prior_alarm" in row]  # of a prior that does not move at every step, not the last row
+    if moves and moves[-1]["prior_alarm"]:
+        said.append(f"The prior's M ended at {moves[-1]['prior_m']:.2f}: its LoRA knows the latent by heart (near 0) or nothing of it (near 1).")
     return [sentence for sentence in said if sentence]
 
 

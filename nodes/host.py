@@ -103,13 +103,14 @@ class Progress:
 
         self.bar.update_absolute(done, preview=None if picture is None else ("JPEG", Image.fromarray(as_bytes(picture)), 512))
 
-    def say(self, text: str, detail: dict[str, Any]) -> None:
-        """Text on the node, and the event `concept_algebra.step` with its detail for whoever listens in the browser."""
+    def say(self, text: str, detail: dict[str, Any] | None = None) -> None:
+        """Text on the node, and for a detail the event `concept_algebra.step` with it for whoever listens in the browser."""
         from server import PromptServer
 
         server = PromptServer.instance
         server.send_progress_text(text, self.node_id)
-        server.send_sync("concept_algebra.step", {"node": self.node_id, **detail}, server.client_id)
+        if detail is not None:
+            server.send_sync("concept_algebra.step", {"node": self.node_id, **detail}, server.client_id)
 
 
 _noted: set[str] = set()
@@ -143,7 +144,7 @@ def explained(rescue: Callable[[], Tensor | None]) -> Iterator[None]:
     except (RuntimeError, MemoryError) as error:
         if not out_of_memory(error):
             raise
-        raise MemoryError(f"The device ran out of memory. {_kept(rescue())} Fewer looks need less.") from error
+        raise MemoryError(f"The device ran out of memory. {_kept(rescue())} Fewer looks or candidates need less.") from error
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -13,7 +13,7 @@ from ..ops.objective.views import CUTOUTS, SHRINKING
 from ..ops.priors.settings import FlairSettings
 from ..ops.render import render
 from . import host
-from .drawing import Watching, at_work, chosen, doubts, judged, note, report
+from .drawing import Watching, at_work, chosen, doubts, judged, kept, note, report
 from .media import latent_in, latent_out, outputs
 from .priors import MOST_STEPS
 from .read import beside, line, shown
@@ -60,6 +60,12 @@ def weight(name: str, what: str, most: float = 4.0) -> io.Float.Input:
     return io.Float.Input(name, default=usual, min=0.0, max=most, step=0.05, optional=True, tooltip=what, extra_dict=ADVANCED)
 
 
+def candidates() -> io.Int.Input:
+    """Optional, because older graphs in API form do not have it."""
+    what = "Latents that are drawn at once, of which the best is kept; 0 takes the usual number. More take longer and more memory, and find better ones."
+    return io.Int.Input("candidates", default=0, min=0, max=32, optional=True, tooltip=what, extra_dict=ADVANCED)
+
+
 class LatentOptimiser(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -89,13 +95,13 @@ class LatentOptimiser(io.ComfyNode):
                     "framing", options=list(FRAMINGS), default="steady", optional=True, extra_dict=ADVANCED,
                     tooltip="How looks are cut: steady is measured for the pocket, shrinking goes from the whole to close, cutouts are those of Big Sleep.",
                 ),  # fmt: skip
-                io.Int.Input("candidates", default=0, min=0, max=32, optional=True, tooltip="Latents that are drawn at once, of which the best is kept; 0 takes the usual number. More take longer and find better ones.", extra_dict=ADVANCED),
+                candidates(),
                 PriorSocket.Input("prior", optional=True, tooltip="From a prior node, for the natural track. Unconnected: the honest track, the encoder's view alone."),
                 io.Latent.Input("latent", optional=True, tooltip="A latent to begin with in place of the seed's noise, from VAE Encode, Load Latent or another render."),
                 EncoderSocket.Input("judge", optional=True, tooltip="Another encoder, to choose among the looks and to measure how far the first one was deceived. It reads the concept anew, so that has to be of words alone."),
             ],
             outputs=[
-                RenderSocket.Output(display_name="render", tooltip="The result with its history, for Compare Tracks."),
+                RenderSocket.Output(display_name="render", tooltip="The result with its history, for Compare Tracks and Open Render."),
                 *media(),
             ],
             hidden=[io.Hidden.unique_id],
@@ -116,10 +122,11 @@ class LatentOptimiser(io.ComfyNode):
         start = None if latent is None else latent_in(latent, drawing)
         judging = judged(judge, concept, encoder)
         watching = Watching(cls.hidden.unique_id, made.schedule.steps, drawing)
-        with at_work(encoder, generator, made, watching, judge) as device:
+        with at_work(encoder, generator, [made], watching, judge) as device:
             start = None if start is None else start.to(device)
             result = render(concept, encoder.encoder, drawing, track, made, seed, watching.of(track), start, judging)
-        rendered = Rendered(result, drawing, concept, seed)
+        rendered = kept(result, made, drawing, concept)
+        watching.finished(beside(shown(rendered)))
         note({track: rendered})
         return io.NodeOutput(rendered, *opened(rendered))
 
@@ -140,6 +147,7 @@ class DualTrack(io.ComfyNode):
                 ConceptSocket.Input("concept", tooltip="The target."),
                 EncoderSocket.Input("encoder", tooltip="The encoder that looks at what is drawn; the one that made the concept."),
                 GeneratorSocket.Input("generator", tooltip="What draws: from Load Generator."),
+                candidates(),
                 PriorSocket.Input("prior", optional=True, tooltip="From a prior node, for the natural track. Unconnected: FLAIR Prior as it comes."),
             ],
             outputs=[
@@ -157,30 +165,36 @@ class DualTrack(io.ComfyNode):
     @host.plain
     def execute(
         cls, steps: int, seed: int, dial: float, looks: int, concept: Concept, encoder: HostedEncoder, generator: HostedGenerator,
-        prior: PriorChoice | None = None,
+        prior: PriorChoice | None = None, candidates: int = 0,
     ) -> io.NodeOutput:  # fmt: skip
+        if not 0 <= dial <= 1:  # ComfyUI checks what is typed, and not what comes over a link
+            raise ValueError(f"dial must lie in 0..1, from the honest to the natural track, not {dial:g}")
         drawing, prior = generator.generator, prior or USUAL
         concept.space.require(encoder.encoder.space)
         names = {0.0: "honest", dial: f"between, {dial:g}", 1.0: "natural"} | {0.0: "honest", 1.0: "natural"}
         dialled = {name: replace(prior, strength=at * prior.strength) if at else None for at, name in sorted(names.items())}
-        todo = {name: chosen(drawing.modality, prior, steps, looks) for name, prior in dialled.items()}
-        watching = Watching(cls.hidden.unique_id, sum(made.schedule.steps for made in todo.values()), drawing)
+        todo = {name: chosen(drawing.modality, prior, steps, looks, candidates) for name, prior in dialled.items()}
+        last = todo["natural"].schedule
+        total = sum(made.schedule.steps for made in todo.values())
+        watching = Watching(cls.hidden.unique_id, total + (last.steps if last.strength else 0), drawing)
         results, before = {}, 0
-        with at_work(encoder, generator, max(todo.values(), key=lambda made: made.crops * made.candidates), watching):
+        with at_work(encoder, generator, [*todo.values()], watching):
             for name, made in todo.items():
                 track = "honest" if name == "honest" else "natural"
                 result = render(
-                    concept, encoder.encoder, drawing, track, made, seed, watching.of(name, before), leakage=name == "natural"
+                    concept, encoder.encoder, drawing, track, made, seed, watching.of(name, before), leakage=name == "natural",
+                    watch_alone=watching.alone(name, total),
                 )  # fmt: skip
-                results[name] = Rendered(result, drawing, concept, seed)
+                results[name] = kept(result, made, drawing, concept)
                 before += made.schedule.steps
         honest, *middle, natural = results.values()
         between = middle[0] if middle else host.blocked("the dial is at an end, so there is no render between: set it above 0 and below 1")
+        images = beside(*(shown(rendered) for rendered in results.values()))
+        watching.finished(images)
         note(results)
         said = [f"{name}: {doubt}" for name, rendered in results.items() for doubt in doubts(rendered)]
         summary = "\n".join([*(line(rendered, name) for name, rendered in results.items()), *said])
         leakage = natural.render.instruments.leakage
-        images = beside(*(shown(rendered) for rendered in results.values()))
         return io.NodeOutput(honest, natural, between, images, nan if leakage is None else leakage, summary)
 
 

@@ -65,12 +65,16 @@ class PriorChoice:
 
 @dataclass(frozen=True)
 class Rendered:
-    """CONCEPT_RENDER: a render with the generator, the concept and the seed it was made from."""
+    """CONCEPT_RENDER: a render with the generator, the concept and the seed it was made from.
+
+    untold: the prior was to be told the concept, and the generator cannot be.
+    """
 
     render: Render
     generator: Generator = field(repr=False)
     concept: Concept
     seed: int
+    untold: bool
 
     @property
     def words(self) -> str:

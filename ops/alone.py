@@ -18,17 +18,27 @@ KEPT = 64
 _made: OrderedDict[tuple, Tensor] = OrderedDict()
 
 
-def alone(generator: Generator, stages: Callable[[], list[tuple[Schedule, Prior]]], seeds: Sequence[int], told: str = "") -> Tensor:
+def alone(
+    generator: Generator,
+    stages: Callable[[], list[tuple[Schedule, Prior]]],
+    seeds: Sequence[int],
+    told: str = "",
+    watch: Callable[[int, int], None] = lambda done, total: None,
+) -> Tensor:
     """Latents [B, ...] on the CPU that the priors of a run's stages make from its seeds when no objective pulls.
 
     Each stage is what `optimise` would do with its schedule and prior and a gradient of zero, and begins with what the
     one before it ended with. The last `KEPT` are remembered: they are the same for every target, unless the priors are told
-    something; `told` then stands for what.
+    something; `told` then stands for what. `watch` is shown after each step how many of how many are done, and what it raises
+    stops the run, of which nothing is then remembered; what is remembered is done at once.
     """
     todo = stages()
     key = (generator.id, tuple((schedule, described(prior)) for schedule, prior in todo), tuple(seeds), told)
-    if key not in _made:
-        z = None
+    total = sum(schedule.steps for schedule, _ in todo)
+    if key in _made:
+        watch(total, total)
+    else:
+        z, done = None, 0
         # kept for good, so nothing may be born under a host's inference mode
         with torch.inference_mode(False), torch.no_grad():
             for schedule, prior in todo:
@@ -37,6 +47,8 @@ def alone(generator: Generator, stages: Callable[[], list[tuple[Schedule, Prior]
                 for index in range(schedule.steps):
                     if prior.wants(index):
                         z = z + schedule.strength * prior.step(z, index).delta
+                    done += 1
+                    watch(done, total)
                 z = prior.estimate(z)
             _made[key] = z.cpu()
     _made.move_to_end(key)

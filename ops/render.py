@@ -105,9 +105,10 @@ def render(
     judge: Judge | None = None,
     leakage: bool = False,
     state: RunState | None = None,
+    watch_alone: Callable[[int, int], None] = lambda done, total: None,
 ) -> Render:
     """The one of `renders` from a single seed."""
-    return renders(concept, encoder, generator, track, settings, [seed], watch, start, judge, leakage, state)[0]
+    return renders(concept, encoder, generator, track, settings, [seed], watch, start, judge, leakage, state, watch_alone)[0]
 
 
 def renders(
@@ -122,6 +123,7 @@ def renders(
     judge: Judge | None = None,
     leakage: bool = False,
     state: RunState | None = None,
+    watch_alone: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Render]:
     """Render a concept from each seed, in one batch; `watch` is shown every step, with the first seed's reading.
 
@@ -129,8 +131,8 @@ def renders(
     most. judge: an encoder that the latents are not optimised with; it chooses among the looks, and measures the gap.
     Without one, they are chosen by the encoder's own cosine with the media worn (blurred and cropped, as the objective
     never shows them). After a sweep there is nothing to choose but among candidates: only its end is finished. leakage: also measure what the
-    prior makes alone, by a second sweep (remembered for the next concept with the same generator, settings and seeds);
-    not of a given start, which has something to say itself.
+    prior makes alone, by a second sweep (remembered for the next concept with the same generator, settings and seeds),
+    with `watch_alone` as in `alone`; not of a given start, which has something to say itself.
     state: of such a render that was stopped; its trajectory and looks begin where it goes on.
     Raises what `optimise` raises, and ValueError for a zero concept, for no seeds and for a judge that says nothing here
     (`Judge.require_apart`).
@@ -150,7 +152,8 @@ def renders(
     named = replace(objective, description=f"{objective.description} at {concept} ({fingerprint({'': concept.direction})})")
     chooser = judge or Judge(encoder, concept)
     weathered = (lambda media: media) if judge else (lambda media: worn(media, generator.modality))
-    score = lambda media: cosines(weathered(media), chooser.concept.direction, chooser.encoder, generator)  # noqa: E731
+    shown = lambda media: weathered(fitted(media, generator.modality))  # noqa: E731
+    score = lambda media: cosines(shown(media), chooser.concept.direction, chooser.encoder, generator)  # noqa: E731
     reader = lambda media: [readout(embed(encoder, generator, each[None]), encoder.space, settings.words) for each in media]  # noqa: E731
     trajectories, looks = [[] for _ in drawn], [[] for _ in drawn]
     cond = generator.told(concept.direction, concept.space) if settings.told and isinstance(settings.prior, TELLABLE) else None
@@ -180,8 +183,9 @@ def renders(
         told = "" if cond is None else fingerprint({"": concept.direction})
         own = [drawn[row] for row in kept]
         with torch.no_grad():
-            media = generator.decode(alone(generator, lambda: stages(settings, generator, False, cond), own, told).to(step.best))
-            lone = cosines(fitted(media, generator.modality), concept.direction, encoder, generator).tolist()
+            latents = alone(generator, lambda: stages(settings, generator, False, cond), own, told, watch_alone)
+            media = fitted(generator.decode(latents.to(step.best)), generator.modality)
+            lone = cosines(media, concept.direction, encoder, generator).tolist()
     made = []
     for i, (seed, row) in enumerate(zip(seeds, kept)):
         latent = step.best[row : row + 1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from math import isfinite
 
 from .instruments import Instruments
 from .render import Render
@@ -24,8 +25,8 @@ ROWS = (
 
 def readings(read: Instruments) -> list[tuple[str, str]]:
     """(name, value as text) of every instrument; `NOTHING` for what could not be measured."""
-    values = vars(read)
-    return [(name, NOTHING if values[key] is None else form.format(values[key])) for key, name, form in ROWS]
+    measured = {key: value for key, value in vars(read).items() if key != "alarms" and value is not None and isfinite(value)}
+    return [(name, form.format(measured[key]) if key in measured else NOTHING) for key, name, form in ROWS]
 
 
 def stopped(made: Render) -> list[str]:

@@ -97,10 +97,10 @@ KINDS = {
         height=700,
     ),
     "ConceptAlgebra_DualTrack": Kind(
-        {"steps": ("INT", 0), "seed": ("INT", 0), CONTROL: ("", "fixed"), "dial": ("FLOAT", 0), "looks": ("INT", 0)},
+        {"steps": ("INT", 0), "seed": ("INT", 0), CONTROL: ("", "fixed"), "dial": ("FLOAT", 0), "looks": ("INT", 0), "candidates": ("INT", 0)},
         {**CONCEPT, **ENCODER, **GENERATOR, **PRIOR},
         {**dict.fromkeys(("honest", "natural", "between"), "CONCEPT_RENDER"), "images": "IMAGE", "leakage": "FLOAT", "summary": "STRING"},
-        height=560,
+        height=680,
     ),
     "ConceptAlgebra_OpenRender": Kind({}, {"render": "CONCEPT_RENDER"}, RENDERED, height=160),
     "ConceptAlgebra_Readout": Kind({"words": ("INT", 8)}, {**CONCEPT, **ENCODER}, {"words": "STRING", "phrase": "STRING"}, height=240),
@@ -474,7 +474,7 @@ def honest_natural() -> Flow:
         "see, which is often not a picture. The *natural* one is also held to what pictures look like, by FLAIR Prior. The **dial** of "
         "Dual Track asks for a third between them.\n\n"
         "**Look at** the contrast: it is the point. The higher cosine is not always the better picture. **leakage** is the share of the "
-        "natural match that the prior reaches without the target.\n\n"
+        "natural match that the prior reaches by itself; with *told* on, as here, it is told the target there too.\n\n"
         "**Change** the dial, the line in Concept Expression, or FLAIR Prior for another prior.\n\n" + FULL,
         height=420,
     )
@@ -503,7 +503,8 @@ def prior_comparison() -> Flow:
         "natural. **Bridge** moves it from one description to another, in the generator's words.\n\n"
         "**Look at** the four pictures, and at the reports: what the instruments read, and what to doubt.\n\n"
         "**Change** the target, or a prior's strength. VSD wants more steps than the others, a hundred at least, and is slow. The "
-        "pocket's words name things and hardly qualities, so the bridge does little there.\n\n" + FULL,
+        "pocket's words name things and hardly qualities, so the bridge does little there.\n\n"
+        "**steps** is set low for a first look. **0** takes the usual number, which draws cleaner and takes longer; VSD gains from more.",
         height=460,
     )
     encoder = f.node("LoadEncoder")

@@ -88,8 +88,8 @@ class SparseAutoencoder(nn.Module):
     def rounded(self) -> SparseAutoencoder:
         """What a file in half precision gives back: both matrices rounded, decoder rows made unit again.
 
-        Rounding twice changes nothing in 48 dimensions or more; in fewer, one row in ten thousand that is made unit stays off its rounding
-        for ever.
+        Rounding twice changes nothing in 48 dimensions or more; in fewer, one row in ten thousand that is made unit stays off
+        its rounding for ever.
         """
         rows = self.decoder
         for _ in range(8):

@@ -1,5 +1,6 @@
 """The priors' nodes, Dual Track and Open Render on a real ComfyUI: what each gives, says and refuses, and that it stops."""
 
+import io
 import time
 
 import numpy as np
@@ -138,16 +139,22 @@ def test_both_tracks_of_a_picture_with_one_between(server):
         assert np.array_equal(part, pixels(server, outputs, name))
     assert [line.split(":")[0] for line in outputs["summary"]["text"][0].splitlines()[:3]] == ["honest", "between, 0.5", "natural"]
     bars = [p["value"] for p in heard.of("progress") if p["node"] == "dual"]
-    assert bars == sorted(bars) and bars[-1] == 12
+    assert bars == sorted(bars) and bars[-1] == 16, "three renders, and the prior alone"
+    last = [payload for _, payload in heard.binary if b"\xff\xd8" in payload][-1]
+    width, height = Image.open(io.BytesIO(last[last.index(b"\xff\xd8") :])).size
+    assert width / height == pytest.approx(400 / 128, abs=0.1), "what stays on the node is what came out"
     steps = heard.of("concept_algebra.step")
     assert [step["track"] for step in steps] == sorted((step["track"] for step in steps), key=["honest", "between, 0.5", "natural"].index)
 
 
 def test_both_tracks_are_what_two_latent_optimisers_make(server):
     prior = PRIORS["vsd"]
-    outputs = server.run(both(prior=prior))
+    graph = both(prior=prior)
+    graph["dual"]["inputs"]["candidates"] = 2
+    outputs = server.run(graph)
     for name in ("honest", "natural"):
         graph = render("bell", steps=3, seed=6) | {"prior": prior, "image": node(".SaveImage", images=["render", 1], filename_prefix="one")}
+        graph["render"]["inputs"]["candidates"] = 2
         if name == "natural":
             graph["render"]["inputs"]["prior"] = ["prior", 0]
         assert np.array_equal(pixels(server, server.run(graph), "image"), pixels(server, outputs, f"{name} image"))
@@ -171,6 +178,39 @@ def test_what_was_not_asked_for_is_answered(server):
     with Listener(server.port) as heard:
         server.run(graph)
     assert "the dial is at an end" in heard.of("execution_error")[0]["exception_message"]
+
+
+def test_a_dial_beyond_its_ends_is_refused_though_it_comes_over_a_link(server):
+    graph = both() | {"much": node(".PrimitiveFloat", value=2.0)}
+    graph["dual"]["inputs"]["dial"] = ["much", 0]
+    assert "dial must lie in 0..1, from the honest to the natural track, not 2" in server.fail(graph)
+
+
+def test_a_prior_that_cannot_be_told_the_concept_says_so(server, languagebind):
+    graph = single(PRIORS["flair"])
+    for name in ("concept", "render"):
+        graph[name]["inputs"]["encoder"] = ["other", 0]
+    graph["other"] = node("LoadEncoder", encoder=languagebind)
+    assert "The prior was told nothing" in server.run(graph)["report"]["text"][0]
+    graph["prior"] = PRIORS["flair, untold"]
+    assert "told" not in server.run(graph)["report"]["text"][0]
+
+
+@pytest.mark.parametrize("every", [1, 2])
+def test_a_lora_that_has_learned_nothing_is_told_however_seldom_it_moves(server, every):
+    prior = node("VsdPrior", strength=1.0, told=False, every=every, rank=1, replay=0, learning_rate=0.0001, guidance=1.0, shift=1.0)
+    assert "The prior's M ended at" in server.run(single(prior, steps=8))["report"]["text"][0]
+
+
+def test_cancel_stops_what_the_prior_makes_alone(server):
+    with Listener(server.port) as heard:
+        queued = server.queue(both(steps=30, prior=PRIORS["vsd"]))
+        while not any(p["node"] == "dual" and p["value"] > 60 for p in heard.of("progress")):
+            time.sleep(0.05)
+        server.post("/interrupt", {})
+        done = server.wait(queued)
+    assert done["status"]["messages"][-1][0] == "execution_interrupted"
+    assert max(p["value"] for p in heard.of("progress") if p["node"] == "dual") < 90
 
 
 def test_cancel_stops_both_within_a_step(server):

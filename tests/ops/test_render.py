@@ -268,6 +268,33 @@ def test_alone_is_made_once_for_every_target_and_with_room_for_few(monkeypatch):
     assert len(calls) > 2 * count, "the oldest was forgotten"
 
 
+def test_alone_shows_every_step_and_stops_when_it_is_asked_to():
+    class Stop(Exception):
+        pass
+
+    def stopping(done, total):
+        seen.append((done, total))
+        if done == 2:
+            raise Stop
+
+    generator, seen = GENERATORS["image"], []
+    todo = lambda: stages(dialled("image", 0.5, steps=4), generator, False)  # noqa: E731
+    with pytest.raises(Stop):
+        alone(generator, todo, [11], watch=stopping)
+    assert seen == [(1, 4), (2, 4)]
+    seen.clear()
+    watch = lambda done, total: seen.append((done, total))  # noqa: E731
+    whole = alone(generator, todo, [11], watch=watch)
+    assert seen == [(done, 4) for done in (1, 2, 3, 4)], "half a run is not remembered"
+    assert alone(generator, todo, [11], watch=watch) is whole and seen[4:] == [(4, 4)]
+
+
+def test_a_render_shows_how_far_the_prior_alone_has_come(target, encoder):
+    seen = []
+    made(target, encoder, 1.0, seed=17, leakage=True, watch_alone=lambda done, total: seen.append(done))
+    assert seen == list(range(1, STEPS + 1))
+
+
 class Vivid(ToyPicture):
     """Its pictures have more contrast than can be shown."""
 

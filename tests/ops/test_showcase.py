@@ -198,6 +198,24 @@ def test_page_shows_what_the_instruments_read_and_their_alarms(folder):
     assert said and all(page.count(escape(alarm)) >= said.count(alarm) for alarm in said)
 
 
+class Unsteady(ToyPicture):
+    """Encodes what it has decoded to numbers beyond all bounds."""
+
+    def encode(self, media):
+        return media / 0
+
+
+def test_what_is_not_a_number_leaves_the_page_and_its_json_readable(tmp_path, concept, encoder):
+    folder = showcase(concept, tmp_path, encoder, {"image": Unsteady((3, 16, 16))}, steps=2)
+
+    def refused(name):
+        raise AssertionError(f"{name} is no JSON")
+
+    run = json.loads((folder / "run.json").read_text(), parse_constant=refused)
+    assert [made["instruments"]["round_trip"] for made in run["renders"]] == [None, None]
+    assert "off when encoded again" not in (folder / "index.html").read_text().partition("<table")[2].partition("</table>")[0]
+
+
 READ = Instruments(robust=0.421, robust_drop=0.314, held_out_gap=None, clipped=0.0031, norm=0.97, round_trip=None, leakage=None, slope=-2.04, alarms=("Off.",))
 
 
