@@ -152,8 +152,8 @@ def renders(
     named = replace(objective, description=f"{objective.description} at {concept} ({fingerprint({'': concept.direction})})")
     chooser = judge or Judge(encoder, concept)
     weathered = (lambda media: media) if judge else (lambda media: worn(media, generator.modality))
-    shown = lambda media: weathered(fitted(media, generator.modality))  # noqa: E731
-    score = lambda media: cosines(shown(media), chooser.concept.direction, chooser.encoder, generator)  # noqa: E731
+    presented = lambda media: weathered(fitted(media, generator.modality))  # noqa: E731
+    score = lambda media: cosines(presented(media), chooser.concept.direction, chooser.encoder, generator)  # noqa: E731
     reader = lambda media: [readout(embed(encoder, generator, each[None]), encoder.space, settings.words) for each in media]  # noqa: E731
     trajectories, looks = [[] for _ in drawn], [[] for _ in drawn]
     cond = generator.told(concept.direction, concept.space) if settings.told and isinstance(settings.prior, TELLABLE) else None
