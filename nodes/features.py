@@ -15,7 +15,7 @@ from ..ops.features.edits import edits as parsed
 from ..ops.interpret.chart import chart
 from ..ops.space import SpaceMismatch
 from . import host
-from .sockets import FEATURES, ConceptSocket, SAESocket
+from .sockets import ADVANCED, FEATURES, ConceptSocket, SAESocket
 
 LISTED = 64
 """Features at most that the panel of Edit Features lists; the others are found by their names."""
@@ -38,7 +38,7 @@ class SAEDecompose(io.ComfyNode):
                     max=1.0,
                     step=0.05,
                     tooltip="How much stays of what the features do not say. At 1 the concept stays where it was; at 0 it is its named features and nothing else.",
-                    extra_dict={"advanced": True},
+                    extra_dict=ADVANCED,
                 ),
                 ConceptSocket.Input("concept", tooltip="The concept to take apart, made with the encoder that Load SAE gives."),
                 SAESocket.Input("sae", tooltip="From Load SAE or Train SAE: the features that it is taken apart into."),

@@ -6,15 +6,31 @@ from comfy_api.latest import io
 
 from ..ops.priors.settings import BridgeSettings, FlairSettings, VsdSettings
 from . import host
-from .sockets import RENDERING, PriorChoice, PriorSocket
+from .sockets import ADVANCED, RENDERING, PriorChoice, PriorSocket
 
 MOST_STEPS = 10000
-ADVANCED = {"advanced": True}
 TOLD = (
     "Also tell the generator the concept itself, where it can be told, as the pocket can: no prompt. It then draws it by itself too; "
     "leakage says how much."
 )
-PRIOR = "For Latent Optimiser or Dual Track. Leave it unconnected at a Latent Optimiser for the honest track."
+
+
+def strength(what: str) -> io.Float.Input:
+    return io.Float.Input("strength", default=1.0, min=0.0, max=1.0, step=0.05, tooltip=what)
+
+
+def every(what: str) -> io.Int.Input:
+    return io.Int.Input("every", default=1, min=1, max=100, tooltip=what)
+
+
+def shift() -> io.Float.Input:
+    what = "Above 1 higher noise levels are drawn, which generators of large latents want."
+    return io.Float.Input("shift", default=1.0, min=0.1, max=10.0, step=0.1, tooltip=what, extra_dict=ADVANCED)
+
+
+def prior() -> io.Output:
+    what = "For Latent Optimiser or Dual Track. Leave it unconnected at a Latent Optimiser for the honest track."
+    return PriorSocket.Output(display_name="prior", tooltip=what)
 
 
 class VsdPrior(io.ComfyNode):
@@ -26,19 +42,16 @@ class VsdPrior(io.ComfyNode):
             category=RENDERING,
             description="A natural track by variational score distillation: a small LoRA learns what the render looks like, and the latent is moved from there to what the generator finds natural.",
             inputs=[
-                io.Float.Input(
-                    "strength", default=1.0, min=0.0, max=1.0, step=0.05,
-                    tooltip="The share of the prior's displacement that is applied. 0 is none at all.",
-                ),
+                strength("The share of the prior's displacement that is applied. 0 is none at all."),
                 io.Boolean.Input("told", default=False, tooltip=TOLD),
-                io.Int.Input("every", default=1, min=1, max=100, tooltip="Steps from one move of the prior to the next. More is faster; keep a hundred moves or more in a run."),
+                every("Steps from one move of the prior to the next. More is faster; keep a hundred moves or more in a run."),
                 io.Int.Input("rank", default=8, min=1, max=128, tooltip="Rank of the LoRA. Low, so that it learns what the render shares with its own past and not the render by heart.", extra_dict=ADVANCED),
                 io.Int.Input("replay", default=64, min=0, max=1024, tooltip="How many latents of the run's past the LoRA is also shown; 0 for none.", extra_dict=ADVANCED),
                 io.Float.Input("learning_rate", default=0.001, min=0.0001, max=0.1, step=0.0001, tooltip="Of the LoRA, in runs of up to 200 moves; longer ones take proportionally less.", extra_dict=ADVANCED),
                 io.Float.Input("guidance", default=1.0, min=0.0, max=30.0, step=0.1, tooltip="Where the generator is told the concept: 1 takes it as it is told, more exaggerates it.", extra_dict=ADVANCED),
-                io.Float.Input("shift", default=1.0, min=0.1, max=10.0, step=0.1, tooltip="Above 1 higher noise levels are drawn, which generators of large latents want.", extra_dict=ADVANCED),
+                shift(),
             ],
-            outputs=[PriorSocket.Output(display_name="prior", tooltip=PRIOR)],
+            outputs=[prior()],
         )  # fmt: skip
 
     @classmethod
@@ -60,15 +73,12 @@ class FlairPrior(io.ComfyNode):
             description="The usual natural track: the generator draws the latent anew, once down through its noise levels, while the concept steers.",
             # those that older graphs do not have are optional, so that a graph in API form still runs
             inputs=[
-                io.Float.Input(
-                    "strength", default=1.0, min=0.0, max=1.0, step=0.05,
-                    tooltip="How far up the noise levels the way down begins. 1 is the natural track; lower keeps more of what the concept alone has drawn before.",
-                ),
+                strength("How far up the noise levels the way down begins. 1 is the natural track; lower keeps more of what the concept alone has drawn before."),
                 io.Boolean.Input("told", default=True, optional=True, tooltip=TOLD),
                 io.Int.Input("levels", default=0, min=0, max=MOST_STEPS, optional=True, tooltip="Noise levels on the way down; 0 for one at every step. Fewer are faster and draw less cleanly.", extra_dict=ADVANCED),
                 io.Float.Input("guidance", default=FlairSettings.guidance, min=0.0, max=30.0, step=0.1, optional=True, tooltip="Where the generator is told the concept: 1 takes it as it is told, more exaggerates it, 0 does not listen.", extra_dict=ADVANCED),
             ],
-            outputs=[PriorSocket.Output(display_name="prior", tooltip=PRIOR)],
+            outputs=[prior()],
         )  # fmt: skip
 
     @classmethod
@@ -86,16 +96,13 @@ class BridgePrior(io.ComfyNode):
             category=RENDERING,
             description="Moves the latent away from one description and toward another, both in the generator's words. It trains nothing, and is as good as the generator's words for qualities.",
             inputs=[
-                io.Float.Input(
-                    "strength", default=1.0, min=0.0, max=1.0, step=0.05,
-                    tooltip="The share of the prior's displacement that is applied. 0 is none at all.",
-                ),
+                strength("The share of the prior's displacement that is applied. 0 is none at all."),
                 io.String.Input("positive", default=BridgeSettings.positive, multiline=True, tooltip="What the latent is led to: a quality, not the concept."),
                 io.String.Input("negative", default=BridgeSettings.negative, multiline=True, tooltip="What it is led away from."),
-                io.Int.Input("every", default=1, min=1, max=100, tooltip="Steps from one move of the prior to the next. More is faster."),
-                io.Float.Input("shift", default=1.0, min=0.1, max=10.0, step=0.1, tooltip="Above 1 higher noise levels are drawn, which generators of large latents want.", extra_dict=ADVANCED),
+                every("Steps from one move of the prior to the next. More is faster."),
+                shift(),
             ],
-            outputs=[PriorSocket.Output(display_name="prior", tooltip=PRIOR)],
+            outputs=[prior()],
         )  # fmt: skip
 
     @classmethod

@@ -18,6 +18,7 @@ from .media import latent_in, latent_out, outputs
 from .priors import MOST_STEPS
 from .read import beside, line, shown
 from .sockets import (
+    ADVANCED,
     RENDERING,
     ConceptSocket,
     EncoderSocket,
@@ -33,7 +34,6 @@ from .sockets import (
 FRAMINGS = {"steady": None, "shrinking": SHRINKING, "cutouts": CUTOUTS}
 USUAL = PriorChoice(FlairSettings(MOST_STEPS), 1.0, told=True)
 """The natural track's prior where none is connected."""
-ADVANCED = {"advanced": True}
 
 
 def media() -> list[io.Output]:
@@ -52,6 +52,20 @@ def opened(rendered: Rendered) -> tuple:
     """A render as `media` lists it."""
     made, drawing = rendered.render, rendered.generator
     return *outputs(made, drawing), latent_out(made.latent, drawing), rendered.words, report(rendered)
+
+
+def looks() -> io.Int.Input:
+    what = "Shifted and cropped looks at the medium in each step; 0 takes the usual number. More look steadier and take longer."
+    return io.Int.Input("looks", default=0, min=0, max=32, tooltip=what, extra_dict=ADVANCED)
+
+
+def target() -> list[io.Input]:
+    """What is rendered, what looks at it, and what draws it."""
+    return [
+        ConceptSocket.Input("concept", tooltip="The target."),
+        EncoderSocket.Input("encoder", tooltip="The encoder that looks at what is drawn; the one that made the concept."),
+        GeneratorSocket.Input("generator", tooltip="What draws: from Load Generator."),
+    ]
 
 
 def weight(name: str, what: str, most: float = 4.0) -> io.Float.Input:
@@ -80,11 +94,9 @@ class LatentOptimiser(io.ComfyNode):
                     "seed", default=0, min=0, max=2**32 - 1, control_after_generate=True,
                     tooltip="The latent to start from and all that is drawn at random. Give both tracks the same seed.",
                 ),  # fmt: skip
-                io.Int.Input("looks", default=0, min=0, max=32, tooltip="Shifted and cropped looks at the medium in each step; 0 takes the usual number. More look steadier and take longer.", extra_dict=ADVANCED),
+                looks(),
                 io.Float.Input("patch_weight", default=0.5, min=0.0, max=4.0, step=0.05, tooltip="How much every part of the medium should show the concept, beside the whole. 0 looks at the whole alone.", extra_dict=ADVANCED),
-                ConceptSocket.Input("concept", tooltip="The target."),
-                EncoderSocket.Input("encoder", tooltip="The encoder that looks at what is drawn; the one that made the concept."),
-                GeneratorSocket.Input("generator", tooltip="What draws: from Load Generator."),
+                *target(),
                 weight("pooled_weight", "How much the cosine of the whole counts. 0 leaves the other terms alone at work."),
                 weight("features_weight", "How much the concept's named features count: those it has up, those taken away down. Of a concept from SAE Decompose."),
                 weight("contrast_weight", "How much it counts that the concept is nearest, among other words, and not only near."),
@@ -114,6 +126,8 @@ class LatentOptimiser(io.ComfyNode):
         generator: HostedGenerator, prior: PriorChoice | None = None, latent: dict | None = None, judge: HostedEncoder | None = None,
         framing: str = "steady", candidates: int = 0, **weights: float,
     ) -> io.NodeOutput:  # fmt: skip
+        if framing not in FRAMINGS:  # ComfyUI checks what is typed, and not what comes over a link
+            raise ValueError(f"framing is '{framing}', expected {', '.join(FRAMINGS)}")
         drawing, track = generator.generator, "natural" if prior else "honest"
         made = chosen(drawing.modality, prior, steps, looks, candidates)
         terms = {name.removesuffix("_weight"): value for name, value in weights.items()}
@@ -143,10 +157,8 @@ class DualTrack(io.ComfyNode):
                 io.Int.Input("steps", default=0, min=0, max=MOST_STEPS, tooltip="Steps of each render; 0 takes the usual number for the kind of medium. 30 give a first look."),
                 io.Int.Input("seed", default=0, min=0, max=2**32 - 1, control_after_generate=True, tooltip="The latent that all of them start from, and all that is drawn at random."),
                 io.Float.Input("dial", default=0.0, min=0.0, max=1.0, step=0.05, tooltip="Where a third render lies between the honest track, 0, and the natural one, 1. At 0 and at 1 there is none between."),
-                io.Int.Input("looks", default=0, min=0, max=32, tooltip="Shifted and cropped looks at the medium in each step; 0 takes the usual number. More look steadier and take longer.", extra_dict=ADVANCED),
-                ConceptSocket.Input("concept", tooltip="The target."),
-                EncoderSocket.Input("encoder", tooltip="The encoder that looks at what is drawn; the one that made the concept."),
-                GeneratorSocket.Input("generator", tooltip="What draws: from Load Generator."),
+                looks(),
+                *target(),
                 candidates(),
                 PriorSocket.Input("prior", optional=True, tooltip="From a prior node, for the natural track. Unconnected: FLAIR Prior as it comes."),
             ],

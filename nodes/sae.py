@@ -18,7 +18,7 @@ from ..ops.space import MODALITIES, Modality, SpaceMismatch
 from ..ops.written import lines_of
 from . import host
 from .load import mark
-from .sockets import FEATURES, EncoderSocket, HostedEncoder, SAESocket
+from .sockets import ADVANCED, FEATURES, EncoderSocket, HostedEncoder, SAESocket
 
 WORDS = "vocabulary (no training)"
 UNFIT = re.compile(r'[\\/:*?"<>|\x00-\x1f\ud800-\udfff]|^\.|[. ]$|^$|^(con|prn|aux|nul|com\d|lpt\d)\s*(\.|$)', re.IGNORECASE)
@@ -27,8 +27,6 @@ LONGEST = 200
 """Bytes of a file's name; what is written beside it adds to it, and 255 are the end."""
 NARROWEST, WIDEST = 16, 65536
 """Features that can be asked for: the groups of prefixes end at sixteenths."""
-FOLDED = {"advanced": True}
-"""Of an input that newer pages fold away; older ones have no argument for it."""
 
 
 def dictionary_file(name: str) -> Path:
@@ -110,19 +108,19 @@ class TrainSAE(io.ComfyNode):
                     "for the encoder's own words. Thousands of items make good features.",
                 ),
                 io.String.Input("phrases", default="", multiline=True, tooltip="Phrases to learn from in addition, one a line. May be empty."),
-                io.Int.Input("width", default=0, min=0, max=WIDEST, extra_dict=FOLDED, tooltip="How many features, 16 or more. 0: four a dimension of the space, one for ten items at most."),
-                io.Int.Input("active", default=24, min=1, max=1024, extra_dict=FOLDED, tooltip="How many features one item has on average; an eighth of the width at most."),
-                io.Int.Input("steps", default=3000, min=1, max=1000000, extra_dict=FOLDED, tooltip="Training steps. Fewer are quicker and fit less well."),
+                io.Int.Input("width", default=0, min=0, max=WIDEST, extra_dict=ADVANCED, tooltip="How many features, 16 or more. 0: four a dimension of the space, one for ten items at most."),
+                io.Int.Input("active", default=24, min=1, max=1024, extra_dict=ADVANCED, tooltip="How many features one item has on average; an eighth of the width at most."),
+                io.Int.Input("steps", default=3000, min=1, max=1000000, extra_dict=ADVANCED, tooltip="Training steps. Fewer are quicker and fit less well."),
                 io.Boolean.Input(
                     "text_only",
                     default=False,
-                    extra_dict=FOLDED,
+                    extra_dict=ADVANCED,
                     tooltip="Learn from words and captions alone, so that pictures, sounds and clips share the features; they then say less of each.",
                 ),
                 io.Boolean.Input(
                     "measure_stability",
                     default=True,
-                    extra_dict=FOLDED,
+                    extra_dict=ADVANCED,
                     tooltip="Train once more with another seed, to measure how many of the features chance has made up. Takes twice as long.",
                 ),
                 EncoderSocket.Input("encoder", tooltip="The encoder whose space the features are of."),

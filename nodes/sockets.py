@@ -25,6 +25,9 @@ RenderSocket = io.Custom("CONCEPT_RENDER")
 SAESocket = io.Custom("CONCEPT_SAE")
 """Carries a `features.dictionary.Dictionary`, trained or not."""
 
+ADVANCED = {"advanced": True}
+"""Of an input that newer pages fold away; older ones have no argument for it."""
+
 ALGEBRA, MEDIA, FEATURES, RENDERING, READING, FILES = (
     f"concept algebra{part}" for part in ("", "/encode", "/features", "/render", "/read", "/files and lists")
 )

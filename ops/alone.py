@@ -20,28 +20,27 @@ _made: OrderedDict[tuple, Tensor] = OrderedDict()
 
 def alone(
     generator: Generator,
-    stages: Callable[[], list[tuple[Schedule, Prior]]],
+    stages: Sequence[tuple[Schedule, Prior]],
     seeds: Sequence[int],
     told: str = "",
     watch: Callable[[int, int], None] = lambda done, total: None,
 ) -> Tensor:
-    """Latents [B, ...] on the CPU that the priors of a run's stages make from its seeds when no objective pulls.
+    """Latents [B, ...] on the CPU that the priors of a run's stages, not begun yet, make from its seeds when no objective pulls.
 
     Each stage is what `optimise` would do with its schedule and prior and a gradient of zero, and begins with what the
     one before it ended with. The last `KEPT` are remembered: they are the same for every target, unless the priors are told
     something; `told` then stands for what. `watch` is shown after each step how many of how many are done, and what it raises
     stops the run, of which nothing is then remembered; what is remembered is done at once.
     """
-    todo = stages()
-    key = (generator.id, tuple((schedule, described(prior)) for schedule, prior in todo), tuple(seeds), told)
-    total = sum(schedule.steps for schedule, _ in todo)
+    key = (generator.id, tuple((schedule, described(prior)) for schedule, prior in stages), tuple(seeds), told)
+    total = sum(schedule.steps for schedule, _ in stages)
     if key in _made:
         watch(total, total)
     else:
         z, done = None, 0
         # kept for good, so nothing may be born under a host's inference mode
         with torch.inference_mode(False), torch.no_grad():
-            for schedule, prior in todo:
+            for schedule, prior in stages:
                 z, rng = started(generator, seeds, z)
                 prior.begin(z, generator.condition(None), schedule.steps, rng)
                 for index in range(schedule.steps):

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from .concept import Concept
+from .encoders.decoded import embed
 from .encoders.protocol import Embedding, Encoder
 from .generators.protocol import Generator
-from .space import Modality
+from .space import Modality, Space
 from .spectrum import slope
 from .wear import worn
 
@@ -151,19 +152,14 @@ def clipped(media: Tensor, modality: Modality) -> float:
     return float(((media < low - margin) | (media > high + margin)).float().mean())
 
 
-def embed(encoder: Encoder, generator: Generator, media: Tensor) -> Embedding:
-    """The embedding of a batch of media as `generator` decodes them."""
-    if generator.modality == "image":
-        return encoder.image(media)
-    if generator.modality == "audio":
-        return encoder.audio(media, generator.rate)
-    return encoder.video(media, generator.fps)
-
-
 def cosines(media: Tensor, direction: Tensor, encoder: Encoder, generator: Generator) -> Tensor:
     """[B]: of media [B, ...] with a centred direction [D]."""
-    embedding = embed(encoder, generator, media)
-    centred = encoder.space.centre(embedding.pooled, embedding.modality)
+    return likeness(embed(encoder, generator, media), direction, encoder.space)
+
+
+def likeness(embedding: Embedding, direction: Tensor, space: Space) -> Tensor:
+    """[B]: cosines of an embedding, once centred, with a centred direction [D] of its space."""
+    centred = space.centre(embedding.pooled, embedding.modality)
     return torch.cosine_similarity(centred, direction.to(centred)[None], dim=-1)
 
 

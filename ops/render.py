@@ -13,9 +13,10 @@ from torch import Tensor
 from .alone import alone
 from .centring import off_centre, say_once
 from .concept import Concept
+from .encoders.decoded import embed
 from .encoders.protocol import Encoder
 from .generators.protocol import Generator
-from .instruments import Instruments, Judge, cosines, embed, fitted, measure
+from .instruments import Instruments, Judge, cosines, fitted, likeness, measure
 from .interpret.readout import readout
 from .objective.alignment import Weights, alignment
 from .objective.views import Framing
@@ -29,7 +30,6 @@ from .space import Modality, fingerprint
 from .wear import worn
 
 Track = Literal["honest", "natural"]
-TRACKS: tuple[Track, ...] = ("honest", "natural")
 Reading = list[tuple[str, float]]
 APART = 1_000_003
 """Between the seeds of candidates: further than people count up."""
@@ -148,8 +148,9 @@ def renders(
     drawn = [seed + k * APART for seed in seeds for k in range(settings.candidates)]
     start = None if start is None else start.repeat_interleave(settings.candidates, 0)
     objective = alignment(concept, encoder, generator, settings.weights, settings.crops, seeds[0], settings.framing)
+    mark = fingerprint({"": concept.direction})
     # a stopped run is not taken up for another target
-    named = replace(objective, description=f"{objective.description} at {concept} ({fingerprint({'': concept.direction})})")
+    named = replace(objective, description=f"{objective.description} at {concept} ({mark})")
     chooser = judge or Judge(encoder, concept)
     weathered = (lambda media: media) if judge else (lambda media: worn(media, generator.modality))
     presented = lambda media: weathered(fitted(media, generator.modality))  # noqa: E731
@@ -180,10 +181,9 @@ def renders(
     described_as = asdict(settings) | {"prior": named_prior, "objective": objective.description, "told": cond is not None}
     lone = None
     if leakage and settings.schedule.strength and not isinstance(settings.prior, NoSettings) and start is None:
-        told = "" if cond is None else fingerprint({"": concept.direction})
         own = [drawn[row] for row in kept]
         with torch.no_grad():
-            latents = alone(generator, lambda: stages(settings, generator, False, cond), own, told, watch_alone)
+            latents = alone(generator, stages(settings, generator, False, cond), own, "" if cond is None else mark, watch_alone)
             media = fitted(generator.decode(latents.to(step.best)), generator.modality)
             lone = cosines(media, concept.direction, encoder, generator).tolist()
     made = []
@@ -191,8 +191,9 @@ def renders(
         latent = step.best[row : row + 1]
         with torch.no_grad():
             media = finished(generator.decode(latent), generator.modality)
-            cosine = float(cosines(media[None].to(latent), concept.direction, encoder, generator))
-            reading = readout(embed(encoder, generator, media[None].to(latent)), encoder.space, settings.words)
+            embedding = embed(encoder, generator, media[None].to(latent))
+            cosine = float(likeness(embedding, concept.direction, encoder.space))
+            reading = readout(embedding, encoder.space, settings.words)
         looks[row][-1] = (step.index, media, reading)
         read = measure(latent, concept, encoder, generator, judge, lone and lone[i])
         scored = None if step.scores is None else float(step.scores[row])

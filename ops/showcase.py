@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
-from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -30,11 +29,11 @@ from .generators.protocol import Generator
 from .interpret.readout import Composition, compose, readout
 from .media import write_mp4, write_png, write_wav
 from .optimise import Step
-from .render import TRACKS, Reading, Render, Track, render
+from .render import Reading, Render, Track
 from .runtime import keep_on
 from .signal import FLOOR, log_mel
 from .space import Modality
-from .tracks import settings
+from .tracks import both
 
 Watch = Callable[[Modality, Track, Step], None]
 _COLOURS = ((8, 6, 20), (58, 20, 92), (140, 35, 105), (217, 82, 72), (250, 168, 88), (252, 246, 205))
@@ -70,10 +69,8 @@ def showcase(
     renders = []
     for modality, generator in generators.items():
         keep_on(device, encoder.towers, {modality})
-        for track in TRACKS:
-            made = settings(modality, track, quick, steps)
-            seen = partial(watch, modality, track)
-            renders.append(render(concept, encoder, generator, track, made, seed, seen, leakage=track == "natural"))
+        seen = lambda dial, step, modality=modality: watch(modality, "natural" if dial else "honest", step)  # noqa: E731
+        renders += both(concept, encoder, generator, seed, quick=quick, steps=steps, watch=seen)
     folder = Path(out) / slug(expression)
     seconds = time.monotonic() - began
     run = {

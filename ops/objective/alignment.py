@@ -8,17 +8,19 @@ from dataclasses import asdict, dataclass
 import torch
 
 from ..concept import Concept
+from ..encoders.decoded import Rated
 from ..encoders.protocol import Encoder
 from ..operands import Operands
 from ..space import Modality
 from .contrast import contrast
 from .features import features, signed_amounts
-from .patches import distractors, patches
+from .patches import patches
 from .pooled import pooled
 from .regularisers import norm_shell, spectrum, total_variation
+from .rivals import distractors
 from .transport import fitting, transport
 from .value import Objective
-from .views import Framing, Rated, views
+from .views import Framing, views
 
 RIVALS = 64
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 
-import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, normalize
+from torch.nn.functional import normalize
 
 from ..encoders.protocol import Embedding
 from ..space import Space
+from .rivals import among, undecided
 from .value import Measure, Moment, Objective
 
 
@@ -23,17 +23,13 @@ def contrast(direction: Tensor, distractors: Tensor, space: Space, temperature: 
     What a look shares with every concept does not tell here, as it does in a cosine, and no more is asked once the target wins.
     ValueError for distractors of another shape or a temperature that is not positive.
     """
-    if distractors.ndim != 2 or not len(distractors):
-        raise ValueError(f"distractors must be [K, D] with K >= 1, not {list(distractors.shape)}")
     if not 0 < temperature < math.inf:
         raise ValueError(f"temperature must be positive, not {temperature}")
-    rivals = normalize(torch.cat([direction.detach()[None], distractors.detach()]), dim=-1)
+    rivals = among(direction, distractors)
 
     def measure(embedding: Embedding, moment: Moment) -> Measure:
         looks = normalize(space.centre(embedding.pooled, embedding.modality), dim=-1)
         logits = looks @ rivals.to(looks).T / temperature
-        first = torch.zeros(len(logits), dtype=torch.long, device=logits.device)
-        nats = cross_entropy(logits, first, reduction="none")
-        return Measure(nats / math.log(len(rivals)), {"contrast": (-nats.detach()).exp()})
+        return Measure(undecided(logits), {"contrast": logits.detach().softmax(-1)[:, 0]})
 
     return Objective(f"contrast among {len(rivals)} concepts", measure)

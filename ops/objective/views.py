@@ -10,13 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample, pad
 
-from ..encoders.protocol import Embedding, Encoder
+from ..encoders.decoded import Rated, embed
+from ..encoders.protocol import Encoder
 from ..space import Modality
 from .value import Measure, Moment, Objective
 
@@ -77,12 +77,6 @@ CUTOUTS = Framing((0.5, 0.95), (0.5, 0.95), 0.0, (0.0, 0.0), untouched=False)
 Glimpse = Callable[[Tensor, Moment, int, Framing], Tensor]
 
 
-class Rated(Protocol):
-    """The part of a Generator that says what its media are: audio has a rate in Hz, video an fps."""
-
-    modality: Modality
-
-
 def views(objective: Objective, encoder: Encoder, generator: Rated, count: int = 8, framing: Framing | None = None) -> Objective:
     """Objective on media, from an objective on embeddings: its mean loss over `count` looks.
 
@@ -93,7 +87,7 @@ def views(objective: Objective, encoder: Encoder, generator: Rated, count: int =
     """
     if count < 1:
         raise ValueError(f"count of views must be at least 1, not {count}")
-    glimpse, encode = _LOOKS[generator.modality]
+    glimpse = _GLIMPSES[generator.modality]
     how = framing or STEADY[generator.modality]
     drawn = count - how.untouched
 
@@ -101,10 +95,10 @@ def views(objective: Objective, encoder: Encoder, generator: Rated, count: int =
         looks = [media[None]] if how.untouched else []
         if drawn:
             looks.append(glimpse(media, moment, drawn, how))
-        loss, metrics = objective(encode(encoder, generator, torch.cat(looks).flatten(0, 1)), moment)
+        loss, metrics = objective(embed(encoder, generator, torch.cat(looks).flatten(0, 1)), moment)
         if not how.untouched:
             with torch.no_grad():
-                metrics = objective(encode(encoder, generator, media), moment).metrics
+                metrics = objective(embed(encoder, generator, media), moment).metrics
         batch = len(media)
         return Measure(loss.view(count, batch).mean(0), {name: value[:batch] for name, value in metrics.items()})
 
@@ -146,11 +140,7 @@ def audio_views(wave: Tensor, moment: Moment, count: int, framing: Framing = STE
     return taken + _noise(taken, framing, moment)
 
 
-_LOOKS: dict[Modality, tuple[Glimpse, Callable[[Encoder, Rated, Tensor], Embedding]]] = {
-    "image": (image_views, lambda encoder, generator, media: encoder.image(media)),
-    "video": (video_views, lambda encoder, generator, media: encoder.video(media, generator.fps)),
-    "audio": (audio_views, lambda encoder, generator, media: encoder.audio(media, generator.rate)),
-}
+_GLIMPSES: dict[Modality, Glimpse] = {"image": image_views, "video": video_views, "audio": audio_views}
 
 
 def _between(early: float, late: float, progress: float) -> float:

@@ -11,6 +11,7 @@ from concept_algebra.ops.calibration import Calibration, calibrated
 from concept_algebra.ops.collection import MINIMUM, Sample, calibrate
 from concept_algebra.ops.concept import Concept
 from concept_algebra.ops.encoders import pocket as encoders
+from concept_algebra.ops.encoders.decoded import embed
 from concept_algebra.ops.generators import pocket as generators
 from concept_algebra.ops.interpret.readout import compose, readout
 from concept_algebra.ops.media import write_mp4, write_png, write_wav
@@ -19,7 +20,7 @@ from concept_algebra.ops.objective.value import Measure, Objective
 from concept_algebra.ops.optimise import Schedule, optimise
 from concept_algebra.ops.priors.flair import Flair
 from concept_algebra.ops.priors.settings import BridgeSettings, FlairSettings, VsdSettings, make
-from concept_algebra.ops.render import embed, render
+from concept_algebra.ops.render import render
 from concept_algebra.ops.tracks import dialled
 from concept_algebra.ops.written import phrase
 

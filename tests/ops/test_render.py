@@ -242,7 +242,7 @@ def test_alone_is_a_run_without_a_gradient(dial):
     last = None
     for schedule, prior in todo():
         last = list(optimise(generator, nothing, prior, schedule, 3, start=last))[-1].latent
-    assert torch.allclose(alone(generator, todo, [3]), last, atol=1e-5)
+    assert torch.allclose(alone(generator, todo(), [3]), last, atol=1e-5)
 
 
 def test_alone_is_made_once_for_every_target_and_with_room_for_few(monkeypatch):
@@ -255,7 +255,7 @@ def test_alone_is_made_once_for_every_target_and_with_room_for_few(monkeypatch):
 
     generator = Counted((3, 8, 8))
     generator.id = "counted"
-    todo = lambda steps: lambda: stages(dialled("image", 1.0, steps=steps), generator, False)  # noqa: E731
+    todo = lambda steps: stages(dialled("image", 1.0, steps=steps), generator, False)  # noqa: E731
     with torch.inference_mode():
         first = alone(generator, todo(3), [1])
     assert not first.is_inference()
@@ -280,13 +280,13 @@ def test_alone_shows_every_step_and_stops_when_it_is_asked_to():
     generator, seen = GENERATORS["image"], []
     todo = lambda: stages(dialled("image", 0.5, steps=4), generator, False)  # noqa: E731
     with pytest.raises(Stop):
-        alone(generator, todo, [11], watch=stopping)
+        alone(generator, todo(), [11], watch=stopping)
     assert seen == [(1, 4), (2, 4)]
     seen.clear()
     watch = lambda done, total: seen.append((done, total))  # noqa: E731
-    whole = alone(generator, todo, [11], watch=watch)
+    whole = alone(generator, todo(), [11], watch=watch)
     assert seen == [(done, 4) for done in (1, 2, 3, 4)], "half a run is not remembered"
-    assert alone(generator, todo, [11], watch=watch) is whole and seen[4:] == [(4, 4)]
+    assert alone(generator, todo(), [11], watch=watch) is whole and seen[4:] == [(4, 4)]
 
 
 def test_a_render_shows_how_far_the_prior_alone_has_come(target, encoder):
@@ -307,7 +307,7 @@ class Vivid(ToyPicture):
 def test_leakage_is_the_cosine_of_the_prior_alone(target, encoder):
     generator = Vivid((3, 16, 16))
     one = render(target, encoder, generator, "natural", dialled("image", 1.0, steps=STEPS), 3, leakage=True)
-    lone = generator.decode(alone(generator, lambda: stages(dialled("image", 1.0, steps=STEPS), generator, False), [3 + APART * one.settings["candidate"]]))
+    lone = generator.decode(alone(generator, stages(dialled("image", 1.0, steps=STEPS), generator, False), [3 + APART * one.settings["candidate"]]))
     assert lone.min() < 0, "as it is shown, and not as it was decoded, or a range that no picture has would count"
     cosine = float(cosines(lone.clamp(0, 1), target.direction, encoder, generator))
     assert one.cosine > 0.05

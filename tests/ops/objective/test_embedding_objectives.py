@@ -6,8 +6,9 @@ from drawn import MOMENT, SIZE, SPACE, drawn, embedding, with_tokens
 from torch.nn.functional import normalize
 
 from concept_algebra.ops.objective.contrast import contrast
-from concept_algebra.ops.objective.patches import distractors, patches
+from concept_algebra.ops.objective.patches import patches
 from concept_algebra.ops.objective.pooled import pooled
+from concept_algebra.ops.objective.rivals import distractors
 from concept_algebra.ops.objective.pooling import best_fraction
 
 def test_pooled_is_zero_where_the_space_places_the_direction():
