@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-
 import torch
 from torch import Tensor, nn
 
-from .. import runtime
 from ..encoders.pocket import PocketEncoder
 from ..encoders.protocol import Encoder
-from ..priors.lora import LoRA
 from ..space import Space, fingerprint
 from .flow import along, x0_from_velocity
+from .latent_diffusion import LatentDiffusion
 
 
-class LatentFlow(nn.Module):
+class LatentFlow(LatentDiffusion):
     """The diffusion side of a `Generator` (see protocol.py); a modality adds `latent_shape`, `decode` and `encode`."""
-
-    latent_shape: tuple[int, ...]
 
     def __init__(self, autoencoder: nn.Module, prior: nn.Module, encoder: Encoder):
         super().__init__()
@@ -29,16 +24,8 @@ class LatentFlow(nn.Module):
         self._encoder = (encoder,)
 
     @property
-    def device(self) -> torch.device:
-        return next(self.prior.parameters()).device
-
-    def start(self, size: int, seed: int) -> Tensor:
-        """Standard normal latents [size, *latent_shape], the same for a seed on every device."""
-        return self.sample_noise(size, runtime.rng(seed))
-
-    def sample_noise(self, size: int, rng: torch.Generator) -> Tensor:
-        """Standard normal, every value by itself."""
-        return torch.randn(size, *self.latent_shape, generator=rng).to(self.device)
+    def network(self) -> nn.Module:
+        return self.prior
 
     def noise(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """Rectified flow: alpha = 1 - t, sigma = t."""
@@ -64,21 +51,13 @@ class LatentFlow(nn.Module):
             return None
         return space.place(direction.detach(), "text")[None].to(self.device)
 
-    def predict_x0(self, x_t: Tensor, t: Tensor, cond: Tensor, lora: LoRA | None = None) -> Tensor:
-        """The prior's clean latent from x_t [B, *latent_shape] at times t [B]; cond [1, 768] or [B, 768].
+    def x0(self, x_t: Tensor, t: Tensor, cond: Tensor) -> Tensor:
+        """From cond [1, 768] or [B, 768]."""
+        return x0_from_velocity(x_t, self.prior(x_t, t, cond.expand(len(x_t), -1)), t)
 
-        ValueError for a LoRA of another generator's prior.
-        """
-        if lora is not None and lora.module is not self.prior:
-            raise ValueError(f"this LoRA adapts another {type(lora.module).__name__} than this generator's prior")
-        with lora.on() if lora is not None else nullcontext():
-            v = self.prior(x_t, t, cond.expand(len(x_t), -1))
-        return x0_from_velocity(x_t, v, t)
-
-    def new_lora(self, rank: int, rng: torch.Generator) -> LoRA:
-        """On every attention and MLP of the hourglass's body, where a token sees the whole latent: in all its linear layers."""
-        linear = [path for path, part in self.prior.named_modules() if path.startswith("body.") and isinstance(part, nn.Linear)]
-        return LoRA(self.prior, linear, rank, rng)
+    def adapted(self) -> list[str]:
+        """Every attention and MLP of the hourglass's body, where a token sees the whole latent."""
+        return [path for path, part in self.prior.named_modules() if path.startswith("body.") and isinstance(part, nn.Linear)]
 
     @torch.no_grad()
     def sample(self, cond: Tensor, size: int, seed: int, steps: int = 24, guidance: float = 3.0) -> Tensor:
