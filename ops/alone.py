@@ -42,7 +42,7 @@ def alone(
         with torch.inference_mode(False), torch.no_grad():
             for schedule, prior in stages:
                 z, rng = started(generator, seeds, z)
-                prior.begin(z, generator.condition(None), schedule.steps, rng)
+                prior.begin(z, schedule.steps, rng)
                 for index in range(schedule.steps):
                     if prior.wants(index):
                         z = z + schedule.strength * prior.step(z, index).delta
