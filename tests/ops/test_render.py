@@ -361,6 +361,12 @@ def test_a_render_of_another_target_is_not_taken_up(target, encoder):
         made(Concept.from_text("water", encoder), encoder, state=states[2])
     with pytest.raises(OtherRun, match="its objective was"):
         made(target, encoder, 1.0, state=states[2])
+    with pytest.raises(OtherRun, match="from a latent"):
+        made(target, encoder, state=states[2], start=torch.ones(1, 3, 16, 16))
+    other = copy.copy(encoder)
+    other.space = dataclasses.replace(encoder.space, id="another-0")
+    with pytest.raises(OtherRun, match="judged by another"):
+        made(target, encoder, state=states[2], judge=Judge(other, Concept.from_text("fire", other)))
 
 
 def test_numbers_on_the_hot_path_suit_apple_silicon(target, encoder):
