@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,20 +10,21 @@ import torch
 from torch import Tensor, nn
 
 from ..encoders import checkpoint
+from ..runtime import tower_dtype
 from ..space import Modality
 from ..weights import fill
 from . import oobleck, stable_audio_keys
+from .checkpointing import Checkpointed
 from .diffusers_loading import component, library, mark
 from .families import STABLE_AUDIO
 from .flow import along
-from .latent_diffusion import LatentDiffusion
 from .parametrisation import x0_from_v
 
 Conditioning = tuple[Tensor, Tensor]
 """Tokens [1, N, 768] that the network attends to, and the embedding of both times [1, 1, 1536] that it is always given."""
 
 
-class StableAudio(LatentDiffusion):
+class StableAudio(Checkpointed):
     """A `Generator` (see protocol.py) of `seconds` of sound; `load` makes it.
 
     t is the network's own time, 0..1 (diffusers' and ComfyUI's sigma is tan(pi t / 2)). `samples` at `rate` Hz are what a
@@ -57,6 +59,10 @@ class StableAudio(LatentDiffusion):
     def network(self) -> nn.Module:
         return self.transformer
 
+    def blocks(self) -> Iterable[nn.Module]:
+        """The transformer's."""
+        return self.transformer.transformer_blocks
+
     def noise(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """(cos, sin)(pi t / 2)."""
         return STABLE_AUDIO.schedule(t)
@@ -68,7 +74,7 @@ class StableAudio(LatentDiffusion):
             rotary_embedding=(self._cos, self._sin), return_dict=False,
         )[0]  # fmt: skip
         alpha, sigma = (along(part, x_t) for part in self.noise(t))
-        return x0_from_v(x_t, v.float(), alpha, sigma)
+        return x0_from_v(x_t, v.to(x_t.dtype), alpha, sigma)
 
     def condition(self, prompt: str | None) -> Conditioning:
         """None: what the network was trained with in a tenth of its steps, zeros for all it attends to, words and times alike
@@ -85,7 +91,7 @@ class StableAudio(LatentDiffusion):
 
     def decode(self, z: Tensor, fast: bool = False) -> Tensor:
         """Sounds [B, 2, samples], unclamped; there is no faster decoder."""
-        return oobleck.decode(self.autoencoder, z.to(self.autoencoder.dtype)).float()
+        return oobleck.decode(self.autoencoder, z.to(self.autoencoder.dtype)).to(z.dtype)
 
     def encode(self, media: Tensor) -> Tensor:
         """The means of the latents of sounds [B, 2, samples] at `rate`; one channel alone stands for both. ValueError for another
@@ -94,7 +100,7 @@ class StableAudio(LatentDiffusion):
         if media.dim() != 3 or media.shape[1] not in (1, channels) or media.shape[2] != self.samples:
             raise ValueError(f"a sound of shape {tuple(media.shape)}, expected [B, {channels}, {self.samples}]")
         heard = media.expand(-1, channels, -1).to(self.autoencoder.dtype)
-        return self.autoencoder.encoder(heard).chunk(2, dim=1)[0].float()
+        return self.autoencoder.encoder(heard).chunk(2, dim=1)[0].to(media.dtype)
 
     def adapted(self) -> list[str]:
         """The attentions of every block: what goes in and what comes out."""
@@ -136,13 +142,13 @@ def load(path: str | Path, seconds: float = 10.0, device: torch.device | str = "
     Single files are read by this project itself, without stable-audio-tools, whose pinned dependencies break others': the
     published `model.safetensors` and `model.ckpt`, models of the same kind that were trained further and unwrapped (see
     `stable_audio_keys.facts` for the kind, and put the `model_config.json` beside it), and what ComfyUI saves. They have no
-    text encoder. dtype: to compute in; single precision by default.
+    text encoder. dtype: of the large weights, `runtime.tower_dtype` of the device unless said.
     WeightsError for a checkpoint that is damaged, not whole or another model's, ModuleNotFoundError without diffusers and
     transformers, OSError for a file that cannot be read, ValueError for a length that the network does not make.
     """
     path = Path(path)
     # the times it embeds are told apart by more digits than half precision has
-    dtypes = (dtype or torch.float32, dtype or torch.float32, torch.float32)
+    dtypes = (dtype or tower_dtype(device), dtype or tower_dtype(device), torch.float32)
     with torch.inference_mode(False):
         if path.is_dir():
             transformer, autoencoder, projection = (component(path, *part) for part in zip(_FOLDERS, _KINDS, dtypes))
