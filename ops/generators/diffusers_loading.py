@@ -55,12 +55,12 @@ def component(folder: Path, name: str, kind: str, dtype: torch.dtype) -> nn.Modu
     return model.eval().requires_grad_(False)
 
 
-def config(place: Path) -> dict[str, Any]:
-    """What config.json in a folder says. WeightsError without one, or for one that cannot be read."""
+def config(place: Path, name: str = "config.json") -> dict[str, Any]:
+    """What the configuration file `name` in a folder says. WeightsError without one, or for one that cannot be read."""
     try:
-        return json.loads((place / "config.json").read_text(encoding="utf-8"))
+        return json.loads((place / name).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise WeightsError(f"{place} is no folder of a diffusers model: config.json cannot be read ({_line(error)})") from error
+        raise WeightsError(f"{place} is no folder of the diffusers library: {name} cannot be read ({_line(error)})") from error
 
 
 def shapes(path: Path) -> dict[str, tuple[int, ...]]:
