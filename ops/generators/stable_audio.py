@@ -78,16 +78,19 @@ class StableAudio(Checkpointed):
 
     def condition(self, prompt: str | None) -> Conditioning:
         """None: what the network was trained with in a tenth of its steps, zeros for all it attends to, words and times alike
-        (stable-audio-tools, models/dit.py, cfg_dropout_prob), beside the times from 0 to the whole seconds of the sound.
+        (stable-audio-tools, models/dit.py, cfg_dropout_prob), beside the times: from 0 to the sound's whole seconds, as ComfyUI
+        counts them.
 
         One zero is as good as many: nothing on their way has a bias, so attention to them adds nothing.
         ValueError for a prompt where there is no text encoder.
         """
-        start, total = self._times()
-        times = torch.cat([start, total], -1)
-        if prompt is None:
-            return torch.zeros_like(start), times
-        return torch.cat([self._words(prompt), start, total], 1), times
+        # kept over a run, so not born under a host's inference mode
+        with torch.inference_mode(False), torch.no_grad():
+            seconds = torch.tensor([0.0, self.samples // self.rate], device=self.device)
+            told = self.projection(start_seconds=seconds[:1], end_seconds=seconds[1:])
+            start, total = told.seconds_start_hidden_states, told.seconds_end_hidden_states
+            tokens = torch.zeros_like(start) if prompt is None else torch.cat([self._words(prompt), start, total], 1)
+        return tokens, torch.cat([start, total], -1)
 
     def decode(self, z: Tensor, fast: bool = False) -> Tensor:
         """Sounds [B, 2, samples], unclamped; there is no faster decoder."""
@@ -104,26 +107,16 @@ class StableAudio(Checkpointed):
 
     def adapted(self) -> list[str]:
         """The attentions of every block: what goes in and what comes out."""
-        layers = ("to_q", "to_k", "to_v", "to_out.0")
-        return [f"transformer_blocks.{n}.{a}.{layer}" for n in range(len(self.transformer.transformer_blocks)) for a in ("attn1", "attn2") for layer in layers]
+        return [path for path, part in self.transformer.named_modules() if isinstance(part, nn.Linear) and ".attn" in path]
 
-    @torch.no_grad()
-    def _times(self) -> tuple[Tensor, Tensor]:
-        """Embeddings [1, 1, 768] of the second the sound begins with, 0, and of its whole seconds, as ComfyUI counts them."""
-        seconds = torch.tensor([0.0, self.samples // self.rate], device=self.device)
-        told = self.projection(start_seconds=seconds[:1], end_seconds=seconds[1:])
-        return told.seconds_start_hidden_states, told.seconds_end_hidden_states
-
-    @torch.no_grad()
     def _words(self, prompt: str) -> Tensor:
         """T5's embeddings [1, 128, 768] of a prompt, zero where it has no more words; the encoder is let go afterwards."""
         if self._text is None:
             raise ValueError(f"prompt {prompt[:60]!r}: no text encoder came with this checkpoint; load a diffusers folder that has a text_encoder and a tokenizer")
         from transformers import AutoTokenizer, T5EncoderModel
 
-        with torch.inference_mode(False):
-            tokenizer = AutoTokenizer.from_pretrained(str(self._text / "tokenizer"), local_files_only=True)
-            encoder = T5EncoderModel.from_pretrained(str(self._text / "text_encoder"), local_files_only=True, use_safetensors=True).eval()
+        tokenizer = AutoTokenizer.from_pretrained(str(self._text / "tokenizer"), local_files_only=True)
+        encoder = T5EncoderModel.from_pretrained(str(self._text / "text_encoder"), local_files_only=True, use_safetensors=True).eval()
         said = tokenizer(prompt, padding="max_length", max_length=tokenizer.model_max_length, truncation=True, return_tensors="pt")
         words = encoder(said.input_ids, attention_mask=said.attention_mask)[0].to(self.device, self.projection.dtype)
         words = self.projection(text_hidden_states=words).text_hidden_states
@@ -144,7 +137,7 @@ def load(path: str | Path, seconds: float = 10.0, device: torch.device | str = "
     `stable_audio_keys.facts` for the kind, and put the `model_config.json` beside it), and what ComfyUI saves. They have no
     text encoder. dtype: of the large weights, `runtime.tower_dtype` of the device unless said.
     WeightsError for a checkpoint that is damaged, not whole or another model's, ModuleNotFoundError without diffusers and
-    transformers, OSError for a file that cannot be read, ValueError for a length that the network does not make.
+    transformers, ValueError for a length that the network does not make.
     """
     path = Path(path)
     # the times it embeds are told apart by more digits than half precision has
