@@ -11,6 +11,7 @@ from .concept import Concept
 from .encoders.decoded import embed
 from .encoders.protocol import Embedding, Encoder
 from .generators.protocol import Generator
+from .signal import RATE
 from .space import Modality, Space
 from .spectrum import slope
 from .wear import worn
@@ -89,7 +90,7 @@ def measure(
     raw = generator.decode(latent)
     media = fitted(raw, modality)
     direction = concept.direction
-    clean, robust = (float(cosines(x, direction, encoder, generator)) for x in (media, worn(media, modality)))
+    clean, robust = (float(cosines(x, direction, encoder, generator)) for x in (media, worn(media, modality, getattr(generator, "rate", RATE))))
     gap = None
     if judge is not None:
         judge.require_apart(encoder, modality)

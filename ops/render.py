@@ -26,6 +26,7 @@ from .priors.protocol import Prior
 from .priors.settings import TELLABLE, FlairSettings, NoSettings, PriorSettings, make
 from .run_state import RunState
 from .schedule import Schedule
+from .signal import RATE
 from .space import Modality, fingerprint
 from .wear import worn
 
@@ -154,7 +155,7 @@ def renders(
     judges = "" if judge is None else f", judged by {judge.encoder.space.encoder_id}"
     named = replace(objective, description=f"{objective.description} at {concept} ({mark}){begins}{judges}")
     chooser = judge or Judge(encoder, concept)
-    weathered = (lambda media: media) if judge else (lambda media: worn(media, generator.modality))
+    weathered = (lambda media: media) if judge else (lambda media: worn(media, generator.modality, getattr(generator, "rate", RATE)))
     presented = lambda media: weathered(fitted(media, generator.modality))  # noqa: E731
     score = lambda media: cosines(presented(media), chooser.concept.direction, chooser.encoder, generator)  # noqa: E731
     reader = lambda media: [readout(embed(encoder, generator, each[None]), encoder.space, settings.words) for each in media]  # noqa: E731

@@ -32,12 +32,13 @@ def test_wear_keeps_shape_and_what_does_not_change(shape, modality):
     assert torch.allclose(middle, torch.full_like(middle, 0.7), atol=1e-6)
 
 
-def test_blur_dampens_a_wave_as_a_gaussian_does():
+@pytest.mark.parametrize("rate", [16000, 44100])
+def test_blur_dampens_a_wave_as_a_gaussian_does_at_any_rate(rate):
     # exp(-(2 pi f sd)^2 / 2), less what the kernel's cut at three deviations costs
-    frequency = 0.1
-    wave = torch.cos(2 * math.pi * frequency * torch.arange(400.0))
-    quieter = worn(wave[None, None], "audio")[0, 0, 40:-40].abs().max() / wave[40:-40].abs().max()
-    assert float(quieter) == pytest.approx(math.exp(-((2 * math.pi * frequency * SAMPLES) ** 2) / 2), abs=0.01)
+    frequency, deviation = 1600, SAMPLES / 16000
+    wave = torch.cos(2 * math.pi * frequency / rate * torch.arange(1200.0)).expand(1, 2, -1)
+    quieter = worn(wave, "audio", rate)[..., 80:-80].abs().max() / wave[..., 80:-80].abs().max()
+    assert float(quieter) == pytest.approx(math.exp(-((2 * math.pi * frequency * deviation) ** 2) / 2), abs=0.01)
 
 
 def test_a_point_in_a_picture_spreads_as_a_gaussian_does():
