@@ -126,15 +126,17 @@ class AudioLDM2(Checkpointed):
 
 
 def load(path: str | Path, seconds: float = 10.24, device: torch.device | str = "cpu", dtype: torch.dtype | None = None) -> AudioLDM2:
-    """The generator of a folder of the diffusers library. dtype: of its weights, `runtime.tower_dtype` of the device unless said.
+    """The generator of a folder of the diffusers library.
 
-    WeightsError for a folder that is damaged, not whole or another model's, ModuleNotFoundError without diffusers and
-    transformers, ValueError for a length that is none.
+    dtype: to compute in; unless said `runtime.tower_dtype` of the device for the network, and single precision for the autoencoder
+    and the vocoder, whose rounding would be heard. WeightsError for a folder that is damaged, not whole or another model's,
+    ModuleNotFoundError without diffusers and transformers, ValueError for a length that is none.
     """
-    path, dtype = Path(path), dtype or tower_dtype(device)
+    path, heard = Path(path), dtype or torch.float32
     with torch.inference_mode(False):
-        autoencoder, unet = component(path, "vae", "AutoencoderKL", dtype), component(path, "unet", "AudioLDM2UNet2DConditionModel", dtype)
-        return AudioLDM2(autoencoder, unet, vocoder(path / "vocoder", dtype), seconds, path).to(device)
+        autoencoder = component(path, "vae", "AutoencoderKL", heard)
+        unet = component(path, "unet", "AudioLDM2UNet2DConditionModel", dtype or tower_dtype(device))
+        return AudioLDM2(autoencoder, unet, vocoder(path / "vocoder", heard), seconds, path).to(device)
 
 
 def vocoder(place: Path, dtype: torch.dtype) -> nn.Module:

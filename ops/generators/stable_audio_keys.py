@@ -20,6 +20,8 @@ from ..weights import WeightsError
 
 CONFIG = "model_config.json"
 TRANSFORMER, AUTOENCODER, SECONDS = "model.model.", "pretransform.model.", "conditioner.conditioners.seconds_"
+ROTATIONS = "transformer.rotary_pos_emb.inv_freq"
+"""A frequency for every two values that carry the position: the library has them from a formula, and how many it is told."""
 TEXT = ("conditioner.conditioners.prompt.", "text_encoders.")
 """Weights of a text encoder that a file may bring along, and that are not read from it."""
 
@@ -94,13 +96,13 @@ def converted(tensors: Mapping[str, Tensor], facts: Facts) -> tuple[Part, Part, 
 
 
 def transformer(tensors: Mapping[str, Tensor], facts: Facts) -> Part:
-    """From the names after `model.model.`. WeightsError for a width that its heads do not divide."""
+    """From the names after `model.model.`. WeightsError for a width that its heads do not divide, KeyError for what is missing."""
     width, conditioning = len(tensors["to_timestep_embed.0.weight"]), tensors["to_cond_embed.0.weight"].shape
     if width % facts.heads or conditioning[0] % (width // facts.heads):
         raise WeightsError(f"a transformer of width {width}, attending to {conditioning[0]}, cannot have {facts.heads} heads")
     weights: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
-        if name.endswith("rotary_pos_emb.inv_freq"):
+        if name == ROTATIONS:
             continue
         new = _renamed(name, _TRANSFORMER)
         split = re.fullmatch(r"(.*\.to_)(qkv|kv)(\.weight)", new)
@@ -109,6 +111,8 @@ def transformer(tensors: Mapping[str, Tensor], facts: Facts) -> Part:
             weights |= {before + letter + after: piece for letter, piece in zip(letters, tensor.chunk(len(letters)))}
         else:
             weights[new] = tensor[:, 0] if new == "time_proj.weight" else tensor
+    if missing := [name for name in (ROTATIONS, "transformer.layers.0.pre_norm.gamma") if name not in tensors]:
+        raise KeyError(missing[0])
     layers = 1 + max(int(name.split(".")[1]) for name in weights if name.startswith("transformer_blocks."))
     for layer in range(layers):
         for norm in (f"transformer_blocks.{layer}.norm{n}" for n in (1, 2, 3)):
@@ -126,7 +130,7 @@ def transformer(tensors: Mapping[str, Tensor], facts: Facts) -> Part:
 
 
 def autoencoder(tensors: Mapping[str, Tensor], facts: Facts) -> Part:
-    """From the names after `pretransform.model.`."""
+    """From the names after `pretransform.model.`. KeyError for what is missing."""
     # PyTorch has two names each for a weight norm's size and direction
     plain = {re.sub(r"parametrizations\.weight\.original([01])", lambda m: f"weight_{'gv'[int(m[1])]}", k): v for k, v in tensors.items()}
     last = max((int(name.split(".")[2]) for name in plain if name.startswith("encoder.layers.")), default=0)

@@ -343,6 +343,10 @@ def without(tensors, name):
     ("changed", "message"),
     [
         (lambda t: without(t, "model.model.to_cond_embed.0.weight"), "to_cond_embed.0.weight.* missing"),
+        (lambda t: without(t, "model.model.transformer.rotary_pos_emb.inv_freq"), "inv_freq.* missing"),
+        (lambda t: {name: value for name, value in t.items() if "seconds_" not in name}, "start.* missing"),
+        (lambda t: {name: value for name, value in t.items() if "encoder.layers" not in name}, "missing"),
+        (lambda t: {name: value for name, value in t.items() if ".layers." not in name or "pretransform" in name}, "layers.0.* missing"),
         (lambda t: without(t, "model.model.preprocess_conv.weight"), "do not fit: missing .*preprocess_conv"),
         (lambda t: without(t, "pretransform.model.decoder.layers.3.layers.0.alpha"), "do not fit: missing .*decoder.block.2.snake1.alpha"),
         (lambda t: t | {"model.model.transformer.layers.0.self_attn.q_norm.weight": torch.ones(4)}, "left over .*q_norm"),
@@ -367,7 +371,7 @@ def test_refusals(generator, file, tmp_path, monkeypatch):
     with pytest.raises(WeightsError, match="no such file"):
         load(tmp_path / "none.safetensors")
     (tmp_path / "folder").mkdir()
-    with pytest.raises(WeightsError, match="transformer is no folder of a diffusers model"):
+    with pytest.raises(WeightsError, match="transformer is no folder of the diffusers library"):
         load(tmp_path / "folder")
     monkeypatch.setitem(sys.modules, "diffusers", None)
     with pytest.raises(ModuleNotFoundError, match="pip install diffusers transformers"):
