@@ -34,7 +34,7 @@ class Source:
         return self(out, into, scale=into**-0.5)
 
 
-def attention(source: Source, at: str, width: int, text: int) -> dict[str, Tensor]:
+def block(source: Source, at: str, width: int, text: int) -> dict[str, Tensor]:
     made = {}
     for norm in ("pre_norm", "cross_attend_norm", "ff_norm"):
         made |= {f"{at}.{norm}.gamma": 1 + source(width, scale=0.1), f"{at}.{norm}.beta": torch.zeros(width)}
@@ -71,7 +71,7 @@ def transformer(source: Source, width: int, text: int, latents: int, layers: int
         "transformer.rotary_pos_emb.inv_freq": 10000.0 ** -(torch.arange(rotated) / rotated),
     }
     for n in range(layers):
-        made |= attention(source, f"transformer.layers.{n}", width, text)
+        made |= block(source, f"transformer.layers.{n}", width, text)
     return {f"model.model.{name}": weight for name, weight in made.items()}
 
 

@@ -197,7 +197,7 @@ def test_the_gradient_of_decode_is_the_finite_difference(generator):
 
     exact = deepcopy(generator)
     exact.autoencoder.double()
-    z, way, aim = draw(1, 4, 22).double().requires_grad_(), draw(1, 4, 22, seed=1).double(), draw(1, 2, 22 * 2048, seed=2).double()
+    z, way, aim = draw(1, 4, 6).double().requires_grad_(), draw(1, 4, 6, seed=1).double(), draw(1, 2, 6 * 2048, seed=2).double()
     (gradient,) = torch.autograd.grad((exact.decode(z) * aim).sum(), z)
     with torch.no_grad():
         numeric = ((exact.decode(z + 1e-5 * way) - exact.decode(z - 1e-5 * way)) * aim).sum() / 2e-5
@@ -211,10 +211,8 @@ def test_decoding_in_stretches_is_decoding_at_once_and_so_is_its_gradient(genera
     z = draw(1, 4, 37).requires_grad_()
     whole = coder.decoder(z)
     (expected,) = torch.autograd.grad((whole * aim).sum(), z)
-    for stretch in (7, 11):
-        torch.testing.assert_close(oobleck.decode(coder, z.detach(), stretch), whole.detach(), atol=2e-5, rtol=0)
-        parts = oobleck.decode(coder, z, stretch)
-        near(torch.autograd.grad((parts * aim).sum(), z)[0], expected, 1e-5)
+    torch.testing.assert_close(oobleck.decode(coder, z.detach(), 12), whole.detach(), atol=2e-5, rtol=0)
+    near(torch.autograd.grad((oobleck.decode(coder, z, 12) * aim).sum(), z)[0], expected, 1e-5)
     # what is beyond the margin tells on nothing, and what is within it does
     margin = oobleck.reach([8, 8, 4, 4, 2])
     for distance, told in ((margin + 1, False), (margin - 2, True)):
@@ -263,7 +261,7 @@ def test_a_step_keeps_the_apple_silicon_contract(generator):
     with apple_silicon():
         z = generator.start(1, 0).requires_grad_()
         clean = generator.predict_x0(z, torch.tensor([0.5]), generator.condition(None))
-        (generator.decode(clean).square().mean() + oobleck.decode(generator.autoencoder, torch.cat([z, z], -1), 8).mean()).backward()
+        (generator.decode(clean).square().mean() + oobleck.decode(generator.autoencoder, torch.cat([z, z], -1), 21).mean()).backward()
         generator.encode(generator.decode(z.detach()))
     assert torch.isfinite(z.grad).all() and z.grad.abs().sum() > 0
 
@@ -293,10 +291,10 @@ def test_half_precision_is_within(file, generator):
 @pytest.mark.filterwarnings("ignore::concept_algebra.ops.priors.vsd.PriorAlarm")
 def test_a_sound_is_rendered(file, pocket, prior):
     generator = load(file, seconds=0.2)
-    chosen = replace(dialled("audio", 1.0, steps=3), crops=2, prior=prior)
+    chosen = replace(dialled("audio", 1.0, steps=2), crops=2, prior=prior)
     made = render(Concept.from_text("rain", pocket), pocket, generator, "natural", chosen, 3)
     assert made.media.shape == (2, generator.samples) and made.media.abs().max() <= 1
-    assert len(made.trajectory) == 3 and all(math.isfinite(row["loss"]) for row in made.trajectory)
+    assert len(made.trajectory) == 2 and all(math.isfinite(row["loss"]) for row in made.trajectory)
     assert not torch.equal(made.latent, generator.start(1, 3)) and made.instruments.round_trip is not None
 
 
