@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -49,14 +50,14 @@ def showcase(
     seed: int = 0,
     quick: bool = False,
     steps: int | None = None,
-    candidates: int | None = None,
+    candidates: Mapping[Modality, int] = MappingProxyType({}),
     device: torch.device | str = "cpu",
     watch: Watch = lambda modality, track, step: None,
 ) -> Path:
     """Render a concept with each generator on both tracks, and write a folder named for it under `out`.
 
     generators: what makes each modality's on `device`; one is made when its turn comes and let go after it, and of the encoder's
-    towers only those that are at work are on the device. candidates: as in `tracks.both`.
+    towers only those that are at work are on the device. candidates: as in `tracks.both`, of the modalities that it names.
 
     The folder holds PNG, WAV and MP4 of each track, phrase.txt, run.json and index.html. It is built
     aside and takes its name when it is whole, in place of an earlier one for the same expression; on any error
@@ -77,7 +78,7 @@ def showcase(
         weights[modality] = generator.id
         rates[modality] = generator.rate if modality == "audio" else generator.fps if modality == "video" else None
         seen = lambda dial, step, modality=modality: watch(modality, "natural" if dial else "honest", step)  # noqa: E731
-        renders += both(concept, encoder, generator, seed, quick=quick, steps=steps, candidates=candidates, watch=seen)
+        renders += both(concept, encoder, generator, seed, quick=quick, steps=steps, candidates=candidates.get(modality), watch=seen)
         # the next may be as large, and the two would not fit beside each other
         del generator
         let_go(device)

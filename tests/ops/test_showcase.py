@@ -115,7 +115,7 @@ def test_one_generator_is_there_at_a_time(tmp_path, concept, encoder):
 
 
 def test_of_several_candidates_one_may_be_asked_for(tmp_path, concept, encoder):
-    run = json.loads((showcase(concept, tmp_path, encoder, {"image": GENERATORS["image"]}, steps=2, candidates=1) / "run.json").read_text())
+    run = json.loads((showcase(concept, tmp_path, encoder, {"image": GENERATORS["image"]}, steps=2, candidates={"image": 1}) / "run.json").read_text())
     assert [made["settings"]["candidates"] for made in run["renders"]] == [1, 1]
 
 
