@@ -60,10 +60,10 @@ def fused_attention() -> Iterator[None]:
     """
     written_out = F.scaled_dot_product_attention
 
-    def attention(q: Tensor, k: Tensor, v: Tensor, attn_mask: Tensor | None = None, dropout_p: float = 0.0, is_causal: bool = False, **more) -> Tensor:
-        if attn_mask is not None or not q.is_meta or more.get("enable_gqa"):
-            return written_out(q, k, v, attn_mask, dropout_p, is_causal, **more)
-        return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(q, k, v, is_causal=is_causal, scale=more.get("scale"))[0]
+    def attention(query: Tensor, key: Tensor, value: Tensor, **how) -> Tensor:
+        if how.get("attn_mask") is not None or how.get("enable_gqa") or not query.is_meta:
+            return written_out(query, key, value, **how)
+        return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(query, key, value, is_causal=how.get("is_causal", False), scale=how.get("scale"))[0]
 
     # in the place of the function, for a torch function mode does not reach what a backward pass recomputes
     F.scaled_dot_product_attention = attention

@@ -32,14 +32,15 @@ class Taken:
 
 
 def phases(generator: Generator, encoder: LanguageBind) -> dict[str, Callable[[], Taken]]:
-    """By name, what counts a phase of rendering `generator`'s medium in showcase's settings, one latent at a time."""
-    medium = generator.modality
-    honest, flair = (settings(medium, track).crops for track in ("honest", "natural"))
-    distilled = settings(medium, "natural", prior=VsdSettings()).crops
+    """By name, what counts a phase of rendering `generator`'s medium in showcase's settings, one latent at a time.
+
+    The steps of VSD's LoRA alternate with data steps, which are those of the honest track.
+    """
+    honest, flair = (settings(generator.modality, track).crops for track in ("honest", "natural"))
     return {
         "honest": lambda: step(generator, encoder, honest, denoised=False),
         "natural, flair": lambda: step(generator, encoder, flair, denoised=True),
-        "natural, vsd": lambda: _most(learned(generator, VsdSettings()), step(generator, encoder, distilled, denoised=False)),
+        "natural, vsd": lambda: learned(generator, VsdSettings()),
         "finish": lambda: finish(generator, encoder),
     }
 
@@ -115,7 +116,3 @@ def _time(generator: Generator) -> Tensor:
 
 def _kept(generator: Generator) -> int:
     return LATENTS * _latent(generator).nbytes
-
-
-def _most(a: Taken, b: Taken) -> Taken:
-    return Taken(max(a.held, b.held), max(a.peak, b.peak))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from ..space import Modality
 from ..weights import WeightsError
-from .checkpointing import Checkpointed
+from .checkpointing import Checkpointed, checkpointed, residual
 from .diffusers_loading import library, mark
 from .families import Family
 
@@ -66,13 +67,15 @@ class LatentPicture(Checkpointed):
         else:
             settings = self.autoencoder.config
             raw = z / settings.scaling_factor + (settings.shift_factor or 0.0)
-            pixels = self.autoencoder.decode(raw.to(self.dtype)).sample
+            wanted = torch.is_grad_enabled() and z.requires_grad
+            with checkpointed(residual(self.autoencoder.decoder)) if wanted else nullcontext():
+                pixels = self.autoencoder.decode(raw.to(self.autoencoder.dtype)).sample
         return pixels.to(z) / 2 + 0.5
 
     def encode(self, media: Tensor) -> Tensor:
         """The latents, in the middle of what the encoder allows, of pictures [B, 3, H, W] in 0..1."""
         settings = self.autoencoder.config
-        raw = self.autoencoder.encode((media * 2 - 1).to(self.dtype)).latent_dist.mode().to(media)
+        raw = self.autoencoder.encode((media * 2 - 1).to(self.autoencoder.dtype)).latent_dist.mode().to(media)
         return (raw - (settings.shift_factor or 0.0)) * settings.scaling_factor
 
     def adapted(self) -> list[str]:

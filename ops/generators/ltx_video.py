@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from .. import runtime
 from ..space import Modality
 from . import ltx_file, t5_text
-from .checkpointing import Checkpointed, checkpointed
+from .checkpointing import Checkpointed, checkpointed, residual
 from .diffusers_loading import component, config, converted, mark, shapes, tensors
 from .families import LTX
 from .flow import x0_from_velocity
@@ -127,7 +127,7 @@ class LTXVideo(Checkpointed):
         latent = (z * deviation + mean).movedim(2, 1)
         told = torch.full((len(z),), DECODED_AT, device=z.device) if self.vae.config.timestep_conditioning else None
         wanted = torch.is_grad_enabled() and z.requires_grad
-        with checkpointed(self._residual()) if wanted else nullcontext():
+        with checkpointed(residual(self.vae.decoder)) if wanted else nullcontext():
             frames = self.vae.decode(latent.to(self.vae.dtype), told, return_dict=False)[0]
         return (frames.float().movedim(2, 1) + 1) / 2
 
@@ -144,10 +144,6 @@ class LTXVideo(Checkpointed):
         """Mean and deviation of the autoencoder's latents, [C, 1, 1] each: the transformer sees them standardised."""
         mean, deviation = (part.float()[:, None, None] for part in (self.vae.latents_mean, self.vae.latents_std))
         return mean, deviation / self.vae.config.scaling_factor
-
-    def _residual(self) -> list[nn.Module]:
-        """The residual blocks of the decoder, where nearly all of a clip's activations are."""
-        return [part for part in self.vae.decoder.modules() if hasattr(part, "conv1") and hasattr(part, "conv2")]
 
     def _checked(self, cond: Conditioning) -> Conditioning:
         embedding, mask = cond

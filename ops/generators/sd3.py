@@ -74,18 +74,19 @@ def load(
 ) -> StableDiffusion3:
     """The generator of a diffusers folder, or of a single safetensors file in Stability AI's layout.
 
-    width, height: of its pictures in pixels. dtype: of all weights, `runtime.tower_dtype` of the device unless said. fast: a
+    width, height: of its pictures in pixels. dtype: of the network, `runtime.tower_dtype` of the device unless said; the
+    autoencoder is float32. fast: a
     tiny decoder, as `tiny_decoder` takes it. WeightsError for what is no Stable Diffusion 3, or not all of it; ValueError for a
     size; ModuleNotFoundError without the libraries.
     """
     path, dtype = Path(path), dtype or tower_dtype(device)
     if path.is_dir():
-        network, autoencoder = component(path, "transformer", "SD3Transformer2DModel", dtype), component(path, "vae", "AutoencoderKL", dtype)
+        network, autoencoder = component(path, "transformer", "SD3Transformer2DModel", dtype), component(path, "vae", "AutoencoderKL", torch.float32)
     else:
         found = shapes(path)
         settings = autoencoder_settings(found, path) | {"scaling_factor": SCALE, "shift_factor": SHIFT}
         network = converted("SD3Transformer2DModel", tensors(path, NETWORK, dtype), transformer_settings(found, path), dtype, path)
-        autoencoder = converted("AutoencoderKL", tensors(path, FIRST_STAGE, dtype), settings, dtype, path)
+        autoencoder = converted("AutoencoderKL", tensors(path, FIRST_STAGE, torch.float32), settings, torch.float32, path)
     small = tiny_decoder(fast, SD3.channels, dtype) if fast else None
     made = StableDiffusion3(network, autoencoder, width, height, small, path if path.is_dir() else None)
     return made.eval().to(device)

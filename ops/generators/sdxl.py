@@ -76,7 +76,7 @@ def load(
     """The generator of a diffusers folder, or of a single safetensors file in Stability AI's layout; arguments and errors as `sd3.load`."""
     path, dtype = Path(path), dtype or tower_dtype(device)
     if path.is_dir():
-        network, autoencoder = component(path, "unet", "UNet2DConditionModel", dtype), component(path, "vae", "AutoencoderKL", dtype)
+        network, autoencoder = component(path, "unet", "UNet2DConditionModel", dtype), component(path, "vae", "AutoencoderKL", torch.float32)
         told = network.config
         _require(told.in_channels, told.cross_attention_dim, told.projection_class_embeddings_input_dim, path)
         if (path / "scheduler").is_dir() and (kind := config(path / "scheduler", "scheduler_config.json").get("prediction_type", "epsilon")) != "epsilon":
@@ -85,7 +85,7 @@ def load(
         found = shapes(path)
         settings = autoencoder_settings(found, path) | {"scaling_factor": SCALE}
         network = converted("UNet2DConditionModel", tensors(path, NETWORK, dtype), unet_settings(found, path), dtype, path)
-        autoencoder = converted("AutoencoderKL", tensors(path, FIRST_STAGE, dtype), settings, dtype, path)
+        autoencoder = converted("AutoencoderKL", tensors(path, FIRST_STAGE, torch.float32), settings, torch.float32, path)
     small = tiny_decoder(fast, SDXL.channels, dtype) if fast else None
     made = StableDiffusionXL(network, autoencoder, width, height, small, path if path.is_dir() else None)
     return made.eval().to(device)
