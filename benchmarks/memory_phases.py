@@ -1,4 +1,4 @@
-"""What one step of each phase of a render takes, counted on generators and encoders without weights (see memory_meter.py)."""
+"""What one step of each phase of a render takes, counted (see memory_meter.py), on meta tensors or real ones."""
 
 from __future__ import annotations
 
@@ -91,12 +91,12 @@ def finish(generator: Generator, encoder: LanguageBind) -> Taken:
 
 
 @torch.no_grad()
-def read(encoder: LanguageBind, batch: int, tokens: int = 77) -> Taken:
-    """A batch of phrases through the text tower, at CLIP's full context."""
-    ids = torch.zeros(batch, tokens, dtype=torch.long, device="meta")
-    ends = torch.zeros(batch, dtype=torch.long, device="meta")
+def read(encoder: LanguageBind, phrases: int) -> Taken:
+    """So many phrases through the text tower, at CLIP's full context."""
+    tower = encoder.towers["text"]
+    device, context = tower.text_projection.weight.device, tower.text_model.embeddings.position_embedding.num_embeddings
     with Meter() as meter:
-        encoder.towers["text"].encode(ids, ends)
+        tower.encode(torch.zeros(phrases, context, dtype=torch.long, device=device), torch.zeros(phrases, dtype=torch.long, device=device))
     return Taken(meter.live, meter.peak)
 
 
@@ -107,11 +107,11 @@ def _seen(embedding: Embedding, moment: Moment) -> Measure:
 
 
 def _latent(generator: Generator) -> Tensor:
-    return torch.empty(1, *generator.latent_shape, device="meta")
+    return torch.zeros(1, *generator.latent_shape, device=generator.device)
 
 
 def _time(generator: Generator) -> Tensor:
-    return torch.full((1,), 0.5, device="meta")
+    return torch.full((1,), 0.5, device=generator.device)
 
 
 def _kept(generator: Generator) -> int:
