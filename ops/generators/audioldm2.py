@@ -128,18 +128,18 @@ class AudioLDM2(Checkpointed):
 def load(path: str | Path, seconds: float = 10.24, device: torch.device | str = "cpu", dtype: torch.dtype | None = None) -> AudioLDM2:
     """The generator of a folder of the diffusers library.
 
-    dtype: to compute in; unless said `runtime.tower_dtype` of the device for the network, and single precision for the autoencoder
-    and the vocoder, whose rounding would be heard. WeightsError for a folder that is damaged, not whole or another model's,
-    ModuleNotFoundError without diffusers and transformers, ValueError for a length that is none.
+    dtype: of the diffusion network, `runtime.tower_dtype` of the device unless said; autoencoder and vocoder are float32.
+    WeightsError for a folder that is damaged, not whole or another model's, ModuleNotFoundError without diffusers and
+    transformers, ValueError for a length that is none.
     """
-    path, heard = Path(path), dtype or torch.float32
+    path = Path(path)
     with torch.inference_mode(False):
-        autoencoder = component(path, "vae", "AutoencoderKL", heard)
+        autoencoder = component(path, "vae", "AutoencoderKL", torch.float32)
         unet = component(path, "unet", "AudioLDM2UNet2DConditionModel", dtype or tower_dtype(device))
-        return AudioLDM2(autoencoder, unet, vocoder(path / "vocoder", heard), seconds, path).to(device)
+        return AudioLDM2(autoencoder, unet, vocoder(path / "vocoder"), seconds, path).to(device)
 
 
-def vocoder(place: Path, dtype: torch.dtype) -> nn.Module:
+def vocoder(place: Path) -> nn.Module:
     """HiFi-GAN from log-mels to sound (Kong et al. 2020, arXiv 2010.05646). WeightsError, naming the folder, for anything else."""
     library()
     from transformers import SpeechT5HifiGan
@@ -147,7 +147,7 @@ def vocoder(place: Path, dtype: torch.dtype) -> nn.Module:
     if config(place).get("model_type") != "speecht5_hifigan":
         raise WeightsError(f"{place} has a {config(place).get('model_type')}, expected a speecht5_hifigan")
     try:
-        made, told = SpeechT5HifiGan.from_pretrained(str(place), local_files_only=True, use_safetensors=True, output_loading_info=True, dtype=dtype)
+        made, told = SpeechT5HifiGan.from_pretrained(str(place), local_files_only=True, use_safetensors=True, output_loading_info=True, dtype=torch.float32)
     except (OSError, ValueError, RuntimeError) as error:
         raise WeightsError(f"{place}: {str(error).splitlines()[0]}") from error
     if faults := sorted(map(str, (*told["missing_keys"], *told["unexpected_keys"]))):

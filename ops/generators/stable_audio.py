@@ -135,13 +135,12 @@ def load(path: str | Path, seconds: float = 10.0, device: torch.device | str = "
     Single files are read by this project itself, without stable-audio-tools, whose pinned dependencies break others': the
     published `model.safetensors` and `model.ckpt`, models of the same kind that were trained further and unwrapped (see
     `stable_audio_keys.facts` for the kind, and put the `model_config.json` beside it), and what ComfyUI saves. They have no
-    text encoder. dtype: to compute in; unless said `runtime.tower_dtype` of the device for the network, and single precision for
-    the autoencoder, whose rounding would be heard.
+    text encoder. dtype: of the transformer, `runtime.tower_dtype` of the device unless said; the autoencoder is float32.
     WeightsError for a checkpoint that is damaged, not whole or another model's, ModuleNotFoundError without diffusers and
     transformers, ValueError for a length that the network does not make.
     """
     path = Path(path)
-    # what is told of the times, and the weight norms, are products for single precision, whatever is computed in
+    # the times it embeds are told apart by more digits than half precision has, and so are loud samples
     dtypes = (dtype or tower_dtype(device), torch.float32, torch.float32)
     with torch.inference_mode(False):
         if path.is_dir():
@@ -156,8 +155,6 @@ def load(path: str | Path, seconds: float = 10.0, device: torch.device | str = "
             transformer, autoencoder, projection = (_made(path, *part) for part in zip(_KINDS, parts, dtypes))
             longest = known.samples // autoencoder.hop_length
         text = path if (path / "text_encoder").is_dir() and (path / "tokenizer").is_dir() else None
-        # the library's own way to another dtype warns, whatever it is
-        autoencoder = nn.Module.to(oobleck.folded(autoencoder), dtype or torch.float32)
         return StableAudio(autoencoder, transformer, projection, seconds, rotated, longest, text).to(device)
 
 
