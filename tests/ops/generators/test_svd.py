@@ -56,7 +56,7 @@ def test_it_is_a_generator_of_clips_named_by_its_weights(generator, folder):
     assert generator.latent_shape == SHAPE and generator.fps == 7 and generator.modality == "video"
     assert generator.id == load(folder, **SIZE).id and generator.id.startswith("svd-")
     torch.manual_seed(1)
-    other = StableVideoDiffusion(generator.vae, type(generator.unet).from_config(generator.unet.config), **SIZE)
+    other = StableVideoDiffusion(type(generator.network).from_config(generator.network.config), generator.autoencoder, **SIZE)
     assert other.id != generator.id
 
 
@@ -71,18 +71,18 @@ def test_decoding_has_the_gradient_of_finite_differences_recomputed_or_not(gener
     assert float((gradient * along).sum()) == pytest.approx(float(difference), rel=5e-3)
     monkeypatch.setattr("concept_algebra.ops.generators.svd.BLOCKS", ())
     assert torch.equal(torch.autograd.grad(value(latent), latent)[0], gradient)
-    assert not any("forward" in vars(part) for part in generator.vae.modules())
+    assert not any("forward" in vars(part) for part in generator.autoencoder.modules())
 
 
 def test_encoding_and_decoding_are_the_autoencoders_own_on_scaled_latents(generator):
     media = torch.rand(2, 3, 3, 16, 32, generator=torch.Generator().manual_seed(0))
-    scale = generator.vae.config.scaling_factor
+    scale = generator.autoencoder.config.scaling_factor
     with torch.no_grad():
         latent = generator.encode(media)
         for clip, each, shown in zip(media, latent, generator.decode(latent)):
-            raw = generator.vae.encode(2 * clip - 1).latent_dist.mode()
+            raw = generator.autoencoder.encode(2 * clip - 1).latent_dist.mode()
             torch.testing.assert_close(each, scale * raw)
-            torch.testing.assert_close(shown, (generator.vae.decode(raw, num_frames=3).sample + 1) / 2)
+            torch.testing.assert_close(shown, (generator.autoencoder.decode(raw, num_frames=3).sample + 1) / 2)
 
 
 def test_the_estimate_is_that_of_v_and_stays_finite_at_both_ends(generator):
@@ -108,7 +108,7 @@ def test_it_has_the_numbers_of_the_librarys_own_pipeline(generator, monkeypatch)
         prediction_type="v_prediction", timestep_type="continuous", use_karras_sigmas=True, sigma_min=0.002, sigma_max=700.0,
         beta_schedule="scaled_linear", timestep_spacing="leading", steps_offset=1,
     )  # fmt: skip
-    pipeline = pipeline_class(generator.vae, None, generator.unet, scheduler, None)
+    pipeline = pipeline_class(generator.autoencoder, None, generator.network, scheduler, None)
     pipeline.set_progress_bar_config(disable=True)
     start = normal(1, *SHAPE)
     told = {"width": 32, "height": 16, "num_frames": 3, "num_inference_steps": 4, "max_guidance_scale": 1.0, "latents": start.clone()}
@@ -153,14 +153,14 @@ def test_what_does_not_fit_is_refused_by_name(generator, folder, tmp_path):
     with pytest.raises(ValueError, match="'a cat': Stable Video Diffusion reads no words"):
         generator.condition("a cat")
     with pytest.raises(ValueError, match="40 x 16 pixels: the network of Stable Video Diffusion takes multiples of 16"):
-        StableVideoDiffusion(generator.vae, generator.unet, 40, 16, 3)
+        StableVideoDiffusion(generator.network, generator.autoencoder, 40, 16, 3)
     with pytest.raises(ValueError, match="width 30: Stable Video Diffusion takes multiples of 8"):
         load(folder, 30, 16, 3)
     with pytest.raises(ValueError, match=r"media has shape \(1, 4, 3, 16, 32\), expected \[B, 3, 3, 16, 32\]"):
         generator.encode(torch.zeros(1, 4, 3, 16, 32))
     with pytest.raises(WeightsError, match="config.json cannot be read"):
         load(tmp_path)
-    generator.vae.save_pretrained(tmp_path / "vae")
+    generator.autoencoder.save_pretrained(tmp_path / "vae")
     weights = tmp_path / "vae" / "diffusion_pytorch_model.safetensors"
     stored = load_file(weights)
     stored.pop("decoder.conv_in.bias")
