@@ -115,8 +115,9 @@ class LTXVideo(Checkpointed):
 
     def _read(self, words: str) -> Conditioning:
         if self.folder is None or not all((self.folder / part).is_dir() for part in TEXT):
+            what = f"the prompt {words[:60]!r}" if words else "the empty prompt, its null conditioning,"
             raise ValueError(
-                f"{LTX.title} has no text encoder to read {f'the prompt {words[:60]!r}' if words else 'the empty prompt, its null conditioning,'} with: "
+                f"{LTX.title} has no text encoder to read {what} with: "
                 f"load it from a diffusers folder with {' and '.join(TEXT)}, or give `null`, T5's embedding of the empty text and its mask"
             )
         # kept over a run, so not born under a host's inference mode
@@ -187,8 +188,8 @@ def load(
         for name in ltx_file.UNREAD:
             stored.pop(f"{ltx_file.VAE}per_channel_statistics.{name}", None)
         autoencoder = converted("AutoencoderKLLTXVideo", stored, ltx_file.autoencoder(there), torch.float32, path)
-        settings = ltx_file.transformer(there, ltx_file.spoken(path))
+        told = ltx_file.spoken(path)
+        settings, causal = ltx_file.transformer(there, told), ltx_file.causal(there, told)
         network = converted("LTXVideoTransformer3DModel", tensors(path, ltx_file.TRANSFORMER, dtype), settings, dtype, path)
-        causal = ltx_file.causal(there)
     with torch.inference_mode(False):
         return LTXVideo(network, autoencoder, width, height, frames, causal, folder=path if path.is_dir() else None).eval().to(device)

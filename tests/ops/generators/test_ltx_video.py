@@ -1,29 +1,24 @@
 """LTX-Video on the diffusers library, on tiny checkpoints: gradients, identities, and the numbers of the library's own pipelines."""
 
 import dataclasses
-import json
 
 import pytest
 import torch
 from contracts.mps import apple_silicon
-from safetensors.torch import load_file, save_file
 
 from concept_algebra.ops.concept import Concept
 from concept_algebra.ops.encoders import pocket
 from concept_algebra.ops.generators.protocol import Generator
-from concept_algebra.ops.priors.lora import LoRA
 from concept_algebra.ops.priors.settings import FlairSettings
 from concept_algebra.ops.render import render
 from concept_algebra.ops.tracks import settings
-from concept_algebra.ops.weights import WeightsError
 
 INSTALL = "needs diffusers and transformers: pip install diffusers transformers"
 diffusers = pytest.importorskip("diffusers", reason=INSTALL)
-transformers = pytest.importorskip("transformers", reason=INSTALL)
+pytest.importorskip("transformers", reason=INSTALL)
 
 import tiny_ltx  # noqa: E402
 
-from concept_algebra.ops.generators import ltx_video  # noqa: E402
 from concept_algebra.ops.generators.ltx_video import LTXVideo, load  # noqa: E402
 
 SIZE = {"width": 64, "height": 32, "frames": 9}
@@ -40,16 +35,12 @@ def normal(*shape, seed=0):
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("ltx")
+def generators(tmp_path_factory):
+    path, made = tmp_path_factory.mktemp("ltx") / "tiny.safetensors", {}
     for version in tiny_ltx.VERSIONS:
-        tiny_ltx.write(folder / f"{version}.safetensors", version=version)
-    return {version: folder / f"{version}.safetensors" for version in tiny_ltx.VERSIONS}
-
-
-@pytest.fixture(scope="module")
-def generators(files):
-    return {version: load(path, **SIZE) for version, path in files.items()}
+        tiny_ltx.write(path, version=version)
+        made[version] = load(path, **SIZE)
+    return made
 
 
 @pytest.fixture(scope="module", params=tiny_ltx.VERSIONS)
@@ -57,29 +48,10 @@ def generator(request, generators):
     return generators[request.param]
 
 
-@pytest.fixture(scope="module")
-def folder(generators, tmp_path_factory):
-    """A diffusers folder of the 0.9.5, with a tiny text encoder."""
-    path = tmp_path_factory.mktemp("diffusers")
-    generators["0.9.5"].autoencoder.save_pretrained(path / "vae")
-    generators["0.9.5"].network.save_pretrained(path / "transformer")
-    pieces = ["<pad>", "</s>", "<unk>", "\u2581", "\u2581cat", "\u2581sea"]
-    transformers.T5TokenizerFast(vocab=[(piece, -1.0) for piece in pieces], extra_ids=0).save_pretrained(path / "tokenizer")
-    torch.manual_seed(0)
-    tiny = transformers.T5Config(vocab_size=len(pieces), d_model=16, d_kv=4, d_ff=8, num_layers=1, num_heads=2)
-    transformers.T5EncoderModel(tiny).save_pretrained(path / "text_encoder")
-    return path
-
-
-def test_it_is_a_generator_of_clips_named_by_its_weights(generator, generators, files, tmp_path):
+def test_it_is_a_generator_of_clips(generator):
     assert isinstance(generator, Generator)
     assert generator.latent_shape == SHAPE and generator.fps == 25 and generator.modality == "video"
     assert generator.start(2, 0).shape == (2, *SHAPE) and torch.equal(generator.start(2, 0), generator.start(2, 0))
-    assert len({each.id for each in generators.values()}) == 3 and generator.id.startswith("ltx-")
-    if generator is generators["0.9.0"]:
-        assert load(files["0.9.0"], **SIZE).id == generator.id
-        tiny_ltx.write(tmp_path / "other.safetensors", seed=1)
-        assert load(tmp_path / "other.safetensors", **SIZE).id != generator.id
 
 
 def test_decoding_has_the_gradient_of_finite_differences_and_twice_the_same_bits(generator):
@@ -187,15 +159,6 @@ def test_it_has_the_numbers_of_the_librarys_own_pipeline(generators, version):
     torch.testing.assert_close(generator.decode(latent).clamp(0, 1), clip, rtol=1e-4, atol=1e-4)
 
 
-def test_folder_and_single_file_give_the_same_numbers(generators, folder):
-    one, other = generators["0.9.5"], load(folder, **SIZE)
-    assert other.id == one.id and other.causal == one.causal is True
-    z, t = normal(1, *SHAPE), torch.tensor([0.6])
-    with torch.no_grad():
-        torch.testing.assert_close(one.decode(z), other.decode(z), rtol=1e-5, atol=1e-5)
-        torch.testing.assert_close(one.predict_x0(z, t, words()), other.predict_x0(z, t, words()), rtol=1e-5, atol=1e-5)
-
-
 def test_a_lora_has_the_gradient_of_finite_differences_with_and_without_recomputation(generator, monkeypatch):
     lora = generator.new_lora(2, torch.Generator().manual_seed(0))
     assert len(lora.parameters()) == 2 * 2 * 8  # two of them for eight layers in each of two blocks
@@ -220,28 +183,7 @@ def test_a_lora_has_the_gradient_of_finite_differences_with_and_without_recomput
     assert not any("forward" in vars(part) for part in generator.network.modules())
 
 
-def test_half_precision_is_the_networks_affair(files):
-    generator = load(files["0.9.0"], **SIZE, dtype=torch.bfloat16)
-    assert generator.network.dtype == torch.bfloat16 and generator.autoencoder.dtype == torch.float32
-    x0 = generator.predict_x0(normal(1, *SHAPE), torch.tensor([0.5]), words())
-    assert x0.dtype == torch.float32
-    exact = load(files["0.9.0"], **SIZE).predict_x0(normal(1, *SHAPE), torch.tensor([0.5]), words())
-    assert 0 < float((x0 - exact).abs().max()) < 0.1
-
-
-def test_conditioning_is_made_once_from_the_folders_text_encoder(folder):
-    generator = load(folder, **SIZE)
-    null, cat = generator.condition(None), generator.condition("cat")
-    assert null[0].shape == (1, 128, 16) and null[1].sum() == 1 and cat[1].sum() == 2
-    assert generator.condition(None) is null and generator.condition("") is null
-    tokenizer = transformers.T5TokenizerFast.from_pretrained(folder / "tokenizer")
-    encoder = transformers.T5EncoderModel.from_pretrained(folder / "text_encoder")
-    tokens = tokenizer("cat", padding="max_length", max_length=128, return_tensors="pt")
-    with torch.no_grad():
-        assert torch.allclose(cat[0], encoder(tokens.input_ids)[0]) and torch.equal(cat[1], tokens.attention_mask.bool())
-
-
-def test_without_a_text_encoder_the_null_can_be_given(generators, folder):
+def test_without_a_text_encoder_the_null_can_be_given(generators):
     generator = generators["0.9.0"]
     for prompt, said in ((None, "the empty prompt"), ("a cat", "the prompt 'a cat'")):
         with pytest.raises(ValueError, match=f"no text encoder to read {said}.*text_encoder and tokenizer, or give `null`"):
@@ -250,55 +192,6 @@ def test_without_a_text_encoder_the_null_can_be_given(generators, folder):
     assert torch.equal(given.condition(None)[0], words()[0]) and given.id == generator.id
     with pytest.raises(ValueError, match=r"null has shapes \(1, 5, 7\) and \(1, 5\), expected an embedding \[1, tokens, 16\]"):
         LTXVideo(generator.network, generator.autoencoder, **SIZE, null=(torch.zeros(1, 5, 7), words()[1]))
-
-
-def test_it_works_where_a_host_runs_it_in_inference_mode(files, folder):
-    with torch.inference_mode():
-        generator = load(folder, **SIZE)
-        null = generator.condition(None)
-    assert not null[0].is_inference() and not any(p.is_inference() for p in generator.state_dict().values())
-    latent = generator.start(1, 0).requires_grad_()
-    generator.decode(latent).mean().backward()
-    assert latent.grad.abs().sum() > 0
-
-
-def test_what_does_not_fit_is_refused_by_name(files, folder, tmp_path, generators):
-    with pytest.raises(ValueError, match="width 60: LTX-Video takes multiples of 32"):
-        load(files["0.9.0"], 60, 32, 9)
-    with pytest.raises(ValueError, match="1 frame or 8 n \\+ 1 of them, not 8"):
-        load(files["0.9.0"], 64, 32, 8)
-    with pytest.raises(ValueError, match=r"media has shape \(1, 8, 3, 32, 64\), expected \[B, 9, 3, 32, 64\]"):
-        generators["0.9.0"].encode(torch.zeros(1, 8, 3, 32, 64))
-    with pytest.raises(ValueError, match="adapts another Linear"):
-        other = LoRA(torch.nn.Sequential(torch.nn.Linear(2, 2)), ["0"], 1, torch.Generator())
-        other.module = torch.nn.Linear(2, 2)
-        generators["0.9.0"].predict_x0(normal(1, *SHAPE), torch.zeros(1), words(), other)
-    with pytest.raises(WeightsError, match="is not a safetensors file"):
-        load(tmp_path / "nothing.safetensors")
-    with pytest.raises(WeightsError, match="config.json cannot be read"):
-        load(tmp_path)
-    stored = load_file(files["0.9.0"])
-
-    def rewritten(name, changed, metadata=None):
-        save_file(changed, tmp_path / name, metadata or {"config": json.dumps(tiny_ltx.config("0.9.0"))})
-        return tmp_path / name
-
-    alone = {k: v for k, v in stored.items() if not k.startswith("vae.")}
-    with pytest.raises(WeightsError, match="it has no autoencoder \\('vae.decoder.conv_in.conv.weight'\\)"):
-        load(rewritten("alone.safetensors", alone))
-    with pytest.raises(WeightsError, match="it has no transformer"):
-        load(rewritten("vae.safetensors", {k: v for k, v in stored.items() if k.startswith("vae.")}))
-    short = {k: v for k, v in stored.items() if not k.endswith("blocks.1.ff.net.2.weight")}
-    with pytest.raises(WeightsError, match="does not fit LTXVideoTransformer3DModel"):
-        load(rewritten("short.safetensors", short))
-    sound = stored | {"model.diffusion_model.audio_adaln_single.linear.weight": torch.zeros(1)}
-    with pytest.raises(WeightsError, match="is an LTX-2"):
-        load(rewritten("sound.safetensors", sound))
-    with pytest.raises(WeightsError, match="the metadata's config is not readable"):
-        load(rewritten("odd.safetensors", stored, {"config": "[]"}))
-    tiny_ltx.write(tmp_path / "comfy.safetensors", version="0.9.1", comfy=True)
-    with pytest.raises(WeightsError, match="none of LTX-Video 0.9.x"):
-        load(tmp_path / "comfy.safetensors")
 
 
 def test_apple_silicon_has_all_that_a_step_needs(generator):
