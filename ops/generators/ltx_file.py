@@ -18,7 +18,7 @@ UNREAD = ("channel", "mean-of-stds", "mean-of-stds_over_std-of-means")
 """Statistics of the latents that such files have and no network reads."""
 HEADS = 32
 """Of attention in every published version; shapes do not show it."""
-CAUSAL = 2048
+LATE = 2048
 """Channels at the end of the encoder from 0.9.5 on."""
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -64,7 +64,7 @@ def autoencoder(shapes: Shapes) -> dict[str, Any]:
     """Settings of `AutoencoderKLLTXVideo`. WeightsError for blocks in an order that no published version has."""
     timed = f"{VAE}decoder.timestep_scale_multiplier" in shapes
     try:
-        encoder = _late_encoder(shapes) if causal(shapes) else _early_encoder(shapes)
+        encoder = _late_encoder(shapes) if _late(shapes) else _early_encoder(shapes)
         decoder = _late_decoder(shapes) if timed else _early_decoder(shapes)
     except KeyError as error:
         raise WeightsError(f"an autoencoder without {error} is none of LTX-Video 0.9.x") from error
@@ -73,9 +73,13 @@ def autoencoder(shapes: Shapes) -> dict[str, Any]:
     return known | {"latent_channels": shapes[f"{VAE}decoder.conv_in.conv.weight"][1]} | encoder | decoder
 
 
-def causal(shapes: Shapes) -> bool:
-    """Whether the autoencoder is one of 0.9.5 and later, whose transformers count time from the first frame of a latent's."""
-    return shapes[f"{VAE}encoder.conv_out.conv.weight"][1] == CAUSAL
+def causal(shapes: Shapes, told: Mapping[str, Any]) -> bool:
+    """Whether the transformer counts time as those from 0.9.5 on: as the metadata has it, or else by the autoencoder's version."""
+    return bool(told.get("causal_temporal_positioning", _late(shapes)))
+
+
+def _late(shapes: Shapes) -> bool:
+    return shapes[f"{VAE}encoder.conv_out.conv.weight"][1] == LATE
 
 
 def _early_encoder(shapes: Shapes) -> dict[str, Any]:
@@ -89,7 +93,7 @@ def _early_encoder(shapes: Shapes) -> dict[str, Any]:
 def _late_encoder(shapes: Shapes) -> dict[str, Any]:
     blocks = f"{VAE}encoder.down_blocks"
     return {
-        "block_out_channels": [*(shapes[f"{blocks}.{i}.conv.conv.weight"][1] for i in (1, 3, 5, 7)), CAUSAL],
+        "block_out_channels": [*(shapes[f"{blocks}.{i}.conv.conv.weight"][1] for i in (1, 3, 5, 7)), LATE],
         "layers_per_block": [_count(shapes, f"{blocks}.{i}.res_blocks") for i in (0, 2, 4, 6, 8)],
         "down_block_types": ["LTXVideo095DownBlock3D"] * 4,
         "downsample_type": ["spatial", "temporal", "spatiotemporal", "spatiotemporal"],

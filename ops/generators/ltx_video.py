@@ -15,16 +15,16 @@ from torch import Tensor, nn
 
 from .. import runtime
 from ..space import Modality
-from . import ltx_file, t5_text
+from . import ltx_file
 from .checkpointing import Checkpointed, checkpointed, residual
-from .diffusers_loading import component, config, converted, mark, shapes, tensors
+from .diffusers_loading import component, config, converted, library, mark, shapes, tensors, text_part
 from .families import LTX
 from .flow import x0_from_velocity
 
 DECODED_AT = 0.05
 """The time that decoders from 0.9.1 on are told, as their makers do (`decode_timestep` of the published settings)."""
-TOKENS = 128
-"""Of a prompt, with its padding."""
+TEXT = {"text_encoder": "T5EncoderModel", "tokenizer": "T5TokenizerFast"}
+"""Subfolders of a diffusers folder that read prompts, with their classes in transformers."""
 
 Conditioning = tuple[Tensor, Tensor]
 """A text's T5 embedding [1, tokens, D] and its mask [1, tokens], true where it is read."""
@@ -33,13 +33,13 @@ Conditioning = tuple[Tensor, Tensor]
 class LTXVideo(Checkpointed):
     """A `Generator` (see protocol.py) of clips of `frames` frames of width x height pixels, at `LTX.fps`.
 
-    vae, transformer: diffusers' `AutoencoderKLLTXVideo` and `LTXVideoTransformer3DModel`. causal: whether the transformer counts time
-    as those from 0.9.5 on (`seconds`). null: conditioning that stands for no prompt, the T5 embedding of the empty text; text: a
-    diffusers folder to make it, and any prompt's, from. Without either there is no conditioning to give, and no prior.
+    network, autoencoder: diffusers' `LTXVideoTransformer3DModel` and `AutoencoderKLLTXVideo`. causal: whether the network counts time
+    as those from 0.9.5 on (`seconds`). null: conditioning that stands for no prompt, T5's embedding of the empty text; folder: where
+    the text encoder is to make it, and any prompt's. Without either there is no conditioning to give, and no prior.
 
     Decoding is without noise. From 0.9.1 on decoders are meant to be given a little, on the latent and, in 0.9.1, within their
     blocks: here both are zero, so that a latent has one clip, on every device, and nothing but the latent moves it. The noise
-    within is taken out of the `vae` given.
+    within is taken out of the autoencoder given.
 
     ValueError for sides that are no multiples of 32, for frames other than 8 n + 1, and for a null of another shape.
     """
@@ -48,29 +48,25 @@ class LTXVideo(Checkpointed):
     fps = LTX.fps
 
     def __init__(
-        self, vae: nn.Module, transformer: nn.Module, width: int, height: int, frames: int,
-        causal: bool = False, null: Conditioning | None = None, text: Path | None = None,
+        self, network: nn.Module, autoencoder: nn.Module, width: int, height: int, frames: int,
+        causal: bool = False, null: Conditioning | None = None, folder: Path | None = None,
     ):  # fmt: skip
         super().__init__()
         self.latent_shape = LTX.clip(width, height, frames)
-        for block in vae.decoder.modules():
+        for block in autoencoder.decoder.modules():
             if getattr(block, "per_channel_scale1", None) is not None:
                 block.per_channel_scale1 = block.per_channel_scale2 = None
-        self.vae, self.transformer, self.causal, self._text = vae, transformer, causal, text
-        self.id = f"{LTX.name}-{mark(vae, transformer)}"
+        self.network, self.autoencoder, self.causal, self.folder = network, autoencoder, causal, folder
+        self.id = f"{LTX.name}-{mark(network, autoencoder)}"
         self._said = {} if null is None else {"": self._checked(null)}
 
-    @property
-    def network(self) -> nn.Module:
-        return self.transformer
-
     def blocks(self) -> Iterable[nn.Module]:
-        return self.transformer.transformer_blocks
+        return self.network.transformer_blocks
 
     def adapted(self) -> list[str]:
         """Queries, keys, values and outputs of every attention, within the clip and to the text."""
         ends = ("to_q", "to_k", "to_v", "to_out.0")
-        return [path for path, part in self.transformer.named_modules() if path.endswith(ends) and isinstance(part, nn.Linear)]
+        return [path for path, part in self.network.named_modules() if path.endswith(ends) and isinstance(part, nn.Linear)]
 
     def noise(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """Rectified flow: alpha = 1 - t, sigma = t."""
@@ -78,9 +74,9 @@ class LTXVideo(Checkpointed):
 
     def x0(self, x_t: Tensor, t: Tensor, cond: Conditioning) -> Tensor:
         batch, frames, _, height, width = x_t.shape
-        dtype = self.transformer.dtype
+        dtype = self.network.dtype
         embedding, mask = (part.to(x_t.device).expand(batch, *part.shape[1:]) for part in cond)
-        velocity = self.transformer(
+        velocity = self.network(
             # a token is a place of a frame, and its channels are its numbers
             hidden_states=x_t.movedim(2, -1).flatten(1, 3).to(dtype),
             encoder_hidden_states=embedding.to(dtype),
@@ -107,28 +103,37 @@ class LTXVideo(Checkpointed):
         return (begins - (LTX.period - 1)).clamp(min=0) / self.fps if self.causal else begins / self.fps
 
     def condition(self, prompt: str | None) -> Conditioning:
-        """A prompt's conditioning; None gives the empty text's, which the network was trained with as no prompt. Each is made once.
+        """A prompt's conditioning; None gives the empty text's, which the network was trained with as no prompt. Each is made once,
+        by a text encoder that is loaded for the call.
 
-        ValueError where nothing can make it: the honest track needs none.
+        ValueError where there is none, or a damaged one: the honest track needs no conditioning.
         """
         words = prompt or ""
         if words not in self._said:
-            if self._text is None:
-                raise ValueError(
-                    f"LTX-Video has no text encoder here for {f'the prompt {words[:60]!r}' if words else 'no prompt, the empty text'}: "
-                    "load it from a diffusers folder with text_encoder and tokenizer, or give `null`, T5's embedding of ''"
-                )
-            self._said[words] = self._checked(t5_text.embeddings(self._text, [words], TOKENS, self.device, self.transformer.dtype))
+            self._said[words] = self._checked(self._read(words))
         return self._said[words]
+
+    def _read(self, words: str) -> Conditioning:
+        if self.folder is None or not all((self.folder / part).is_dir() for part in TEXT):
+            what = f"the prompt {words[:60]!r}" if words else "the empty prompt, its null conditioning,"
+            raise ValueError(
+                f"{LTX.title} has no text encoder to read {what} with: "
+                f"load it from a diffusers folder with {' and '.join(TEXT)}, or give `null`, T5's embedding of the empty text and its mask"
+            )
+        # kept over a run, so not born under a host's inference mode
+        with torch.inference_mode(False), torch.no_grad():
+            parts = {name: text_part(self.folder / name, kind, self.network.dtype, self.device) for name, kind in TEXT.items()}
+            made = library().LTXPipeline(scheduler=None, vae=self.autoencoder, transformer=self.network, **parts)
+            return made.encode_prompt(words, device=self.device, do_classifier_free_guidance=False)[:2]
 
     def decode(self, z: Tensor, fast: bool = False) -> Tensor:
         """Clips [B, 8 (T - 1) + 1, 3, H, W] of latents [B, T, C, h, w]. There is one decoder: `fast` changes nothing."""
         mean, deviation = self._statistics()
         latent = (z * deviation + mean).movedim(2, 1)
-        told = torch.full((len(z),), DECODED_AT, device=z.device) if self.vae.config.timestep_conditioning else None
+        told = torch.full((len(z),), DECODED_AT, device=z.device) if self.autoencoder.config.timestep_conditioning else None
         wanted = torch.is_grad_enabled() and z.requires_grad
-        with checkpointed(residual(self.vae.decoder)) if wanted else nullcontext():
-            frames = self.vae.decode(latent.to(self.vae.dtype), told, return_dict=False)[0]
+        with checkpointed(residual(self.autoencoder.decoder)) if wanted else nullcontext():
+            frames = self.autoencoder.decode(latent.to(self.autoencoder.dtype), told, return_dict=False)[0]
         return (frames.float().movedim(2, 1) + 1) / 2
 
     def encode(self, media: Tensor) -> Tensor:
@@ -137,22 +142,22 @@ class LTXVideo(Checkpointed):
         if media.shape[1:] != (frames, 3, height, width):
             raise ValueError(f"media has shape {tuple(media.shape)}, expected [B, {frames}, 3, {height}, {width}]")
         mean, deviation = self._statistics()
-        latent = self.vae.encode((2 * media - 1).movedim(2, 1).to(self.vae.dtype)).latent_dist.mode()
+        latent = self.autoencoder.encode((2 * media - 1).movedim(2, 1).to(self.autoencoder.dtype)).latent_dist.mode()
         return (latent.float().movedim(1, 2) - mean) / deviation
 
     def _statistics(self) -> tuple[Tensor, Tensor]:
         """Mean and deviation of the autoencoder's latents, [C, 1, 1] each: the transformer sees them standardised."""
-        mean, deviation = (part.float()[:, None, None] for part in (self.vae.latents_mean, self.vae.latents_std))
-        return mean, deviation / self.vae.config.scaling_factor
+        mean, deviation = (part.float()[:, None, None] for part in (self.autoencoder.latents_mean, self.autoencoder.latents_std))
+        return mean, deviation / self.autoencoder.config.scaling_factor
 
     def _checked(self, cond: Conditioning) -> Conditioning:
         embedding, mask = cond
-        width = self.transformer.config.caption_channels
+        width = self.network.config.caption_channels
         if embedding.dim() != 3 or embedding.shape[::2] != (1, width) or mask.shape != embedding.shape[:2]:
             raise ValueError(
                 f"null has shapes {tuple(embedding.shape)} and {tuple(mask.shape)}, expected an embedding [1, tokens, {width}] and a mask [1, tokens]"
             )
-        # kept over runs, so nothing of it may be an inference tensor
+        # a host may have made it in inference mode
         with torch.inference_mode(False), torch.no_grad():
             return embedding.detach().clone(), mask.detach().clone()
 
@@ -162,27 +167,25 @@ def load(
 ) -> LTXVideo:
     """LTX-Video 0.9.x from a diffusers folder, or from one of its makers' single files (safetensors), which has no text encoder.
 
-    dtype: of the transformer, by default what large towers compute in on the device; the autoencoder is float32.
+    dtype: of the network, `runtime.tower_dtype` of the device unless said; the autoencoder is float32.
     WeightsError for files that are missing, damaged or another model's; ValueError for sizes that do not fit, ModuleNotFoundError
     without the diffusers library.
     """
     path, dtype = Path(path), dtype or runtime.tower_dtype(device)
     LTX.clip(width, height, frames)
-    text = None
     if path.is_dir():
-        vae = component(path, "vae", "AutoencoderKLLTXVideo", torch.float32)
-        transformer = component(path, "transformer", "LTXVideoTransformer3DModel", dtype)
+        autoencoder = component(path, "vae", "AutoencoderKLLTXVideo", torch.float32)
+        network = component(path, "transformer", "LTXVideoTransformer3DModel", dtype)
         causal = "LTXVideo095DownBlock3D" in config(path / "vae").get("down_block_types", ())
-        text = path if t5_text.present(path) else None
     else:
         there = shapes(path)
         ltx_file.require(there, path)
         stored = tensors(path, ltx_file.VAE, torch.float32)
         for name in ltx_file.UNREAD:
             stored.pop(f"{ltx_file.VAE}per_channel_statistics.{name}", None)
-        vae = converted("AutoencoderKLLTXVideo", stored, ltx_file.autoencoder(there), torch.float32, path)
-        told = ltx_file.transformer(there, ltx_file.spoken(path))
-        transformer = converted("LTXVideoTransformer3DModel", tensors(path, ltx_file.TRANSFORMER, dtype), told, dtype, path)
-        causal = ltx_file.causal(there)
+        autoencoder = converted("AutoencoderKLLTXVideo", stored, ltx_file.autoencoder(there), torch.float32, path)
+        told = ltx_file.spoken(path)
+        settings, causal = ltx_file.transformer(there, told), ltx_file.causal(there, told)
+        network = converted("LTXVideoTransformer3DModel", tensors(path, ltx_file.TRANSFORMER, dtype), settings, dtype, path)
     with torch.inference_mode(False):
-        return LTXVideo(vae, transformer, width, height, frames, causal, text=text).eval().to(device)
+        return LTXVideo(network, autoencoder, width, height, frames, causal, folder=path if path.is_dir() else None).eval().to(device)
