@@ -40,7 +40,7 @@ class Probe(io.ComfyNode):
                 part.to(torch.float16).to(torch.float32)
         spoilt = sum(grad.frozen(p) for part in (drawing, looking) for p in part.parameters())
         before = [p.requires_grad for p in drawing.parameters()]
-        host.load([*encoder.of([drawing.modality]), generator.resident])
+        host.load([*encoder.of([drawing.modality]), *generator.residents(True)])
         with grad.differentiable(drawing, looking):
             direction = concept.direction.clone()
             space = looking.space
