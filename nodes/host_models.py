@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ..ops.generators.blocks import checkpointed, replaced
+from ..ops.generators.checkpointing import Checkpointed
 from ..ops.generators.families import Family
 from ..ops.generators.flow import along
-from ..ops.generators.latent_diffusion import LatentDiffusion
 from ..ops.grad import thawed
 from ..ops.priors.lora import LoRA
 from ..ops.space import Space, fingerprint
@@ -67,7 +66,7 @@ class Autoencoder(nn.Module):
         return latent.to(media.device, torch.float32)
 
 
-class LoadedGenerator(LatentDiffusion):
+class LoadedGenerator(Checkpointed):
     """A `Generator` (see ops/generators/protocol.py) over a MODEL and a VAE, neither of which it changes.
 
     The VAE is a part of this module, the MODEL's network is not: what optimises without a prior has no need of it. Latents are
@@ -164,14 +163,12 @@ class LoadedGenerator(LatentDiffusion):
         return clean.movedim(1, 2) if self.modality == "video" else clean
 
     def predict_x0(self, x_t: Tensor, t: Tensor, cond: Conditioning, lora: LoRA | None = None) -> Tensor:
-        """As for every generator; where a LoRA wants gradients, a backward pass computes the network's blocks again."""
-        blocks, block = self._blocks(), self.kind.block
-        # the network's own shortcuts for inference are off: those that write over what a backward pass needs
-        outright = replaced(blocks, lambda each: partial(block, each)) if block else nullcontext()
-        with _training(), outright:
-            saving = nullcontext() if lora is None or not torch.is_grad_enabled() else checkpointed(blocks, partial(_again, lora))
-            with saving:
-                return super().predict_x0(x_t, t, cond, lora)
+        """As for every generator."""
+        with _training(), _outright(self.blocks(), self.kind.block):
+            return super().predict_x0(x_t, t, cond, lora)
+
+    def blocks(self) -> list[nn.Module]:
+        return [part for path, part in self.network.named_modules() if self.kind.blocks.fullmatch(path)]
 
     def adapted(self) -> list[str]:
         """Of every attention the layers before and after."""
@@ -214,9 +211,6 @@ class LoadedGenerator(LatentDiffusion):
             yield
         finally:
             self.patcher.cleanup()
-
-    def _blocks(self) -> list[nn.Module]:
-        return [part for path, part in self.network.named_modules() if self.kind.blocks.fullmatch(path)]
 
     def _sampled(self) -> Iterator[tuple[str, Tensor]]:
         """A few values of every weight, as the files have them: where ComfyUI has laid a LoRA over one, it keeps what was there."""
@@ -278,12 +272,6 @@ def _attention(_: Callable, *args: Any, **kwargs: Any) -> Tensor:
 
 
 @contextmanager
-def _again(lora: LoRA) -> Iterator[None]:
-    with _training(), lora.on():
-        yield
-
-
-@contextmanager
 def _training() -> Iterator[None]:
     """ComfyUI's own mark, where it has one, that kernels without a backward pass are not to be used."""
     from comfy import model_management
@@ -296,6 +284,27 @@ def _training() -> Iterator[None]:
         yield
     finally:
         model_management.in_training = before
+
+
+@contextmanager
+def _outright(blocks: list[nn.Module], forward: Callable[..., Tensor] | None) -> Iterator[None]:
+    """Within it blocks compute without ComfyUI's shortcuts for inference, by `forward` (block, ...) where one is given, also when a
+    backward pass runs them again and whoever else's patch calls them."""
+
+    def run(own: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        with _training():
+            return own(*args, **kwargs)
+
+    before = [(block, block.__dict__.get("forward")) for block in blocks]
+    try:
+        for block in blocks:
+            block.forward = partial(run, partial(forward, block) if forward else block.forward)
+        yield
+    finally:
+        for block, own in before:
+            block.__dict__.pop("forward", None)
+            if own is not None:
+                block.forward = own
 
 
 @contextmanager
