@@ -79,7 +79,7 @@ def _nothing_stable_audio(shape: tuple[int, ...]) -> Conditioning:
     """What is attended to is zero throughout, the length's rows too, which ComfyUI would add to given text; the length is told besides."""
     from comfy.conds import CONDRegular
 
-    seconds = shape[-1] * STABLE_AUDIO.cell / STABLE_AUDIO.rate
+    seconds = shape[-1] * STABLE_AUDIO.cell // STABLE_AUDIO.rate  # whole ones, as ComfyUI counts them
     attended = {"c_crossattn": CONDRegular(torch.zeros(1, 130, 768))}
     return [[None, {"model_conds": attended, "seconds_start": 0, "seconds_total": seconds}]]
 

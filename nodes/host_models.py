@@ -49,12 +49,9 @@ class Autoencoder(nn.Module):
 
     def decode(self, latent: Tensor) -> Tensor:
         """What the VAE's own module gives, in float32 where the latent is: pictures and clips in -1..1, not clamped."""
-        latent_here = latent.to(self.place, self.dtype)
-        # some decode into memory that they are given, and take some on the CPU otherwise
-        shape = getattr(self.module, "decode_output_shape", None) if getattr(self.module, "comfy_has_chunked_io", False) else None
-        buffer = {"output_buffer": torch.empty(shape(latent_here.shape), dtype=self.dtype, device=self.place)} if shape else {}
-        with _unstirred(self.module, self.place):
-            return self.module.decode(latent_here, **buffer).to(latent.device, torch.float32)
+        # LTX's takes one clip at a time, having one time of noise to tell its blocks
+        parts = latent.to(self.place, self.dtype).split(1 if latent.ndim == 5 else len(latent))
+        return torch.cat([self._decoded(part) for part in parts]).to(latent.device, torch.float32)
 
     def encode(self, media: Tensor) -> Tensor:
         """The mean of the latents, of media as `decode` gives them."""
@@ -64,6 +61,14 @@ class Autoencoder(nn.Module):
         else:
             latent = self.module.encode(here)
         return latent.to(media.device, torch.float32)
+
+    def _decoded(self, latent: Tensor) -> Tensor:
+        buffer = {}
+        if getattr(self.module, "comfy_has_chunked_io", False):  # it would decode into memory of the CPU
+            shape = self.module.decode_output_shape(latent.shape)
+            buffer = {"output_buffer": torch.empty(shape, dtype=latent.dtype, device=latent.device)}
+        with _noiseless(self.module):
+            return self.module.decode(latent, **buffer)
 
 
 class LoadedGenerator(Checkpointed):
@@ -308,18 +313,16 @@ def _outright(blocks: list[nn.Module], forward: Callable[..., Tensor] | None) ->
 
 
 @contextmanager
-def _unstirred(module: nn.Module, device: torch.device) -> Iterator[None]:
-    """LTX's decoder mixes noise into what it decodes: none of it into the latent here, and within always the same."""
-    if not hasattr(module, "decode_noise_scale"):
-        yield
-        return
-    scale, random = module.decode_noise_scale, [torch.random, *([] if device.type == "cpu" else [getattr(torch, device.type)])]
-    states = [source.get_rng_state() for source in random]
-    torch.manual_seed(0)
-    module.decode_noise_scale = 0.0
+def _noiseless(module: nn.Module) -> Iterator[None]:
+    """LTX's decoders from 0.9.1 on mix noise into what they decode, and 0.9.1's within its blocks as well, with no seed: here none, so
+    that a latent has one clip. The time of decoding that they are told stays."""
+    stirring = [(part, "inject_noise") for part in module.modules() if getattr(part, "inject_noise", False)]
+    if getattr(module, "timestep_conditioning", False):
+        stirring.append((module, "timestep_conditioning"))
     try:
+        for part, name in stirring:
+            setattr(part, name, False)
         yield
     finally:
-        module.decode_noise_scale = scale
-        for source, state in zip(random, states):
-            source.set_rng_state(state)
+        for part, name in stirring:
+            setattr(part, name, True)
