@@ -34,9 +34,10 @@ TRANSFORMER = {
 ENCODER = [["res_x", {"num_layers": 1}], ["compress_all", {}], ["res_x_y", 1], ["res_x", {"num_layers": 1}], ["compress_all", {}],
            ["res_x_y", 1], ["res_x", {"num_layers": 1}], ["compress_all", {}], ["res_x", {"num_layers": 1}],
            ["res_x", {"num_layers": 1}]]  # fmt: skip
-ENCODER_095 = [["res_x", {"num_layers": 1}], ["compress_space_res", {"multiplier": 2}], ["res_x", {"num_layers": 1}],
-               ["compress_time_res", {"multiplier": 2}], ["res_x", {"num_layers": 1}], ["compress_all_res", {"multiplier": 2}],
-               ["res_x", {"num_layers": 1}], ["compress_all_res", {"multiplier": 2}], ["res_x", {"num_layers": 1}]]  # fmt: skip
+# of 2048 channels at the end, by which diffusers knows this version, and no layers where they would be wide
+ENCODER_095 = [["res_x", {"num_layers": 1}], ["compress_space_res", {"multiplier": 4}], ["res_x", {"num_layers": 1}],
+               ["compress_time_res", {"multiplier": 2}], ["res_x", {"num_layers": 1}], ["compress_all_res", {"multiplier": 8}],
+               ["res_x", {"num_layers": 0}], ["compress_all_res", {"multiplier": 8}], ["res_x", {"num_layers": 0}]]  # fmt: skip
 
 
 def decoder_blocks(noisy: bool) -> list:
@@ -84,7 +85,7 @@ def config(version: str, comfy: bool = False) -> dict:
 
 
 def write(path: Path, seed: int = 0, version: str = "0.9.0", comfy: bool = False, dtype: torch.dtype = torch.float32) -> None:
-    """One checkpoint of transformer and autoencoder (1 to 4 MB, or 64) to `path`; the same file for the same seed.
+    """One checkpoint of transformer and autoencoder (1, 2 or 36 MB; 64 with `comfy`) to `path`; the same file for the same seed.
 
     As it is, diffusers and newer ComfyUI read it; with `comfy`, an autoencoder that ComfyUI from 0.8 on reads and diffusers
     does not. The decoder of 0.9.0 reads no time, the others do; that of 0.9.1 draws noise within its blocks as well. Text

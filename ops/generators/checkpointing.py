@@ -32,8 +32,8 @@ class Checkpointed(LatentDiffusion):
 
 
 @contextmanager
-def checkpointed(blocks: Iterable[nn.Module], lora: LoRA) -> Iterator[None]:
-    """Within it the blocks keep what they were given and no more; on the way back they run again, with `lora` on.
+def checkpointed(blocks: Iterable[nn.Module], lora: LoRA | None = None) -> Iterator[None]:
+    """Within it the blocks keep what they were given and no more; on the way back they run again, with `lora` on if there is one.
 
     For use while `lora` is on. The blocks must compute the same from the same, so no dropout (Chen et al. 2016, arXiv 1604.06174).
     """
@@ -42,7 +42,7 @@ def checkpointed(blocks: Iterable[nn.Module], lora: LoRA) -> Iterator[None]:
     def recomputed(forward):
         def run(*args, **kwargs):
             # by the time of the way back the LoRA is off again: whoever uses the module then gets the module
-            with nullcontext() if going_forward else lora.on():
+            with nullcontext() if going_forward or lora is None else lora.on():
                 return forward(*args, **kwargs)
 
         return lambda *args, **kwargs: checkpoint(run, *args, use_reentrant=False, preserve_rng_state=False, **kwargs)
