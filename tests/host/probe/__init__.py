@@ -9,6 +9,8 @@ from pathlib import Path
 import torch
 from comfy_api.latest import ComfyExtension, io
 
+from . import checkpoints
+
 
 class Probe(io.ComfyNode):
     @classmethod
@@ -117,7 +119,7 @@ class Bare(io.ComfyNode):
 
 class Extension(ComfyExtension):
     async def get_node_list(self):
-        return [Probe, Failing, Bare]
+        return [Probe, Failing, Bare, *checkpoints.NODES]
 
 
 async def comfy_entrypoint():
