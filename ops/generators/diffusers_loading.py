@@ -55,12 +55,26 @@ def component(folder: Path, name: str, kind: str, dtype: torch.dtype) -> nn.Modu
     return model.eval().requires_grad_(False)
 
 
-def config(place: Path) -> dict[str, Any]:
-    """What config.json in a folder says. WeightsError without one, or for one that cannot be read."""
+def text_part(folder: Path, kind: str, dtype: torch.dtype, device: torch.device) -> Any:
+    """A text encoder on the device, frozen and in `dtype`, or a tokenizer, of a class of transformers. WeightsError, naming the folder."""
+    library()
+    import transformers
+
+    cls = getattr(transformers, kind)
+    model = issubclass(cls, nn.Module)
     try:
-        return json.loads((place / "config.json").read_text(encoding="utf-8"))
+        made = cls.from_pretrained(str(folder), local_files_only=True, **({"dtype": dtype, "use_safetensors": True} if model else {}))
+    except (OSError, ValueError, RuntimeError) as error:
+        raise WeightsError(f"{folder}: {_line(error)}") from error
+    return made.eval().requires_grad_(False).to(device) if model else made
+
+
+def config(place: Path, name: str = "config.json") -> dict[str, Any]:
+    """What the configuration file `name` in a folder says. WeightsError without one, or for one that cannot be read."""
+    try:
+        return json.loads((place / name).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise WeightsError(f"{place} is no folder of a diffusers model: config.json cannot be read ({_line(error)})") from error
+        raise WeightsError(f"{place} is no folder of the diffusers library: {name} cannot be read ({_line(error)})") from error
 
 
 def shapes(path: Path) -> dict[str, tuple[int, ...]]:

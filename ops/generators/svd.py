@@ -56,8 +56,9 @@ class StableVideoDiffusion(Checkpointed):
         return _blocks(self.unet)
 
     def adapted(self) -> list[str]:
-        """Queries, keys, values and outputs of every attention, within a frame and over time."""
-        ends = ("to_q", "to_k", "to_v", "to_out.0")
+        """Queries, keys, values and outputs of attention within a frame and over time; those of attention to a picture, of which
+        there is none, would never change anything."""
+        ends = tuple(f".attn1.{layer}" for layer in ("to_q", "to_k", "to_v", "to_out.0"))
         return [path for path, part in self.unet.named_modules() if path.endswith(ends) and isinstance(part, nn.Linear)]
 
     def noise(self, t: Tensor) -> tuple[Tensor, Tensor]:
