@@ -129,8 +129,8 @@ def test_the_optimised_latent_is_what_an_ordinary_decoder_shows_and_a_render_beg
     graph["further"] = node(".SaveImage", images=["more", 1], filename_prefix="further")
     outputs = server.run(graph)
     assert abs(pixels(server, outputs) - pixels(server, outputs, "shown")).max() <= 1
-    first, more = pixels(server, outputs), pixels(server, outputs, "further")
-    assert 0 < abs(first - more).mean() < abs(first - 127).mean()
+    # of one step the result is what it began with
+    assert abs(pixels(server, outputs) - pixels(server, outputs, "further")).max() <= 1
 
 
 def test_a_tiny_autoencoder_draws_the_first_part_and_the_own_one_the_rest(server, loaded):
