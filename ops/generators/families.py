@@ -30,7 +30,7 @@ def scaled_linear(t: Tensor, first: float, last: float, steps: int = 1000) -> tu
     Step i = t * (steps - 1); between two steps log(sigma / alpha) is interpolated, as samplers of the models do.
     """
     logs = _log_sigmas(first, last, steps).to(t.device)
-    position = index(t, steps)
+    position = t.clamp(0, 1) * (steps - 1)
     low = position.floor().clamp(0, steps - 2).long()
     part = position - low
     ratio = torch.exp((1 - part) * logs[low] + part * logs[low + 1])
@@ -39,11 +39,11 @@ def scaled_linear(t: Tensor, first: float, last: float, steps: int = 1000) -> tu
 
 
 def index(t: Tensor, steps: int = 1000) -> Tensor:
-    """The step of a discrete schedule, fractional, that t in 0..1 stands for: what its network is given as the time."""
-    return t.clamp(0, 1) * (steps - 1)
+    """The step of a discrete schedule nearest to t in 0..1, as its network is given the time: it has learned whole ones alone, and
+    ComfyUI gives it no others."""
+    return (t.clamp(0, 1) * (steps - 1)).round()
 
 
-@lru_cache(maxsize=8)
 def _log_sigmas(first: float, last: float, steps: int) -> Tensor:
     with torch.inference_mode(False):
         # in double on the CPU: the product of a thousand factors
