@@ -30,12 +30,10 @@ def mean_interval(values: Sequence[float], level: float = LEVEL) -> Interval | N
     n = len(values)
     if not all(map(math.isfinite, values)):
         raise ValueError(f"values {list(values)} are not all finite")
-    if n < FEWEST:
+    if n < FEWEST or min(values) == max(values):
         return None
     mean = math.fsum(values) / n
     variance = math.fsum((value - mean) ** 2 for value in values) / (n - 1)
-    if variance == 0:
-        return None
     half = float(stdtrit(n - 1, (1 + level) / 2)) * math.sqrt(variance / n)
     return Interval(mean, mean - half, mean + half)
 
