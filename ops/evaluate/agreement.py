@@ -13,7 +13,7 @@ from ..space import Modality
 from .score import score
 
 FEATURED = 64
-"""Mismatched pairs whose features are looked at: their mean needs no more."""
+"""Rivals of which mismatched pairs are made: the mean of their features needs no more."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,9 @@ class Agreement:
 
     by: its id. independent: whether it is not the encoder that the outputs were made with; where it is, this is how
     consistent the optimiser was, and no recognition.
-    percentile: of the pair's centred cosine among `count` mismatched pairs, in 0..1; cosine: the bare one.
+    percentile: of the target among its `count` rivals, by the cosine of the output that is farther from each: how few other
+    targets both outputs could as well be of. .5 in the mean by chance, whatever manner the outputs share.
+    cosine: of the two outputs, centred; a shared manner raises it, so it is a footnote.
     jaccard: share of the active features of either that both have; mismatched_jaccard: its mean over mismatched pairs; None without
     a dictionary, and where neither output has a feature.
     """
@@ -59,25 +61,26 @@ def agreement(
 ) -> Agreement:
     """The agreement of two outputs [D], centred, of a target with this unit direction [D] in the same space.
 
-    rivals: [K, D] unit directions of other targets (`Bank.rivals`). A run has no outputs of other targets, so the mismatched pairs
-    are each output with the other one as it would be for a rival (`swapped`): 2 K pairs.
+    rivals: [K, D] unit directions of other targets (`Bank.rivals`). A run has no outputs of other targets to make mismatched pairs
+    of. Each output with the other one as it would be for a rival (`swapped`) serves for features; not for the cosine: where
+    both have the target in them only by a manner that they share, their cosine would still beat that of such pairs.
     ValueError for outputs that are zero or of another shape, and as `score`.
     """
     a, b = (output.detach().float().cpu() for output in outputs)
     if a.dim() != 1 or a.shape != b.shape or a.shape != target.shape or min(a.norm(), b.norm()) < 1e-9:
         raise ValueError(f"outputs have shapes {tuple(a.shape)} and {tuple(b.shape)}, expected two vectors like the target {tuple(target.shape)}, not zero")
-    others = [swapped(output, target, rivals) for output in (a, b)]
-    cosines = torch.cat([normalize(others[0], dim=-1) @ normalize(b, dim=0), normalize(others[1], dim=-1) @ normalize(a, dim=0)])
-    found = score(torch.cosine_similarity(a, b, dim=0), cosines)
+    near = torch.minimum(*(torch.cat([target[None], rivals]) @ normalize(output, dim=0) for output in (a, b)))
+    found = score(near[0], near[1:])
     shared = strangers = None
     if dictionary is not None:
-        (of_a, of_b), (like_a, like_b) = (
-            tuple(dictionary.encode(rows, modality) > 0 for rows, modality in zip(sides, modalities))
-            for sides in ((a[None], b[None]), tuple(rows[:FEATURED] for rows in others))
+        of_a, of_b = (dictionary.encode(output[None], modality) > 0 for output, modality in zip((a, b), modalities))
+        like_a, like_b = (
+            dictionary.encode(swapped(output, target, rivals[:FEATURED]), modality) > 0 for output, modality in zip((a, b), modalities)
         )
         shared = _jaccard(of_a, of_b)
         strangers = _jaccard(torch.cat([of_a.expand_as(like_b), like_a]), torch.cat([like_b, of_b.expand_as(like_a)]))
-    return Agreement(modalities, by, independent, found.percentile, found.count, found.cosine, shared, strangers)
+    cosine = float(torch.cosine_similarity(a, b, dim=0))
+    return Agreement(modalities, by, independent, found.percentile, found.count, cosine, shared, strangers)
 
 
 def _jaccard(a: Tensor, b: Tensor) -> float | None:

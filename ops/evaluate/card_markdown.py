@@ -18,7 +18,7 @@ def markdown(card: Card) -> str:
     if card.judgement.nearest:
         parts.append("Nearest to it, in the judge's eyes: " + ", ".join(map(_escaped, card.judgement.nearest)) + ".")
     if card.agreement:
-        head = ["outputs", "percentile", "mismatched pairs", "shared features", "of mismatched pairs", "told by"]
+        head = ["outputs", "percentile", "rivals", "shared features", "of mismatched pairs", "told by"]
         rows = [
             [" and ".join(a.modalities), f"{a.percentile:.3f}", str(a.count), _percent(a.jaccard), _percent(a.mismatched_jaccard),
              "another encoder" if a.independent else "the encoder they were made with: consistency, not recognition"]
