@@ -10,9 +10,14 @@ import time
 
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
+from ..ops.concept import Concept
 from ..ops.encoders.pocket import PocketEncoder, load
+from ..ops.evaluate.distractors import Bank
 from ..ops.evaluate.intervals import Interval, balanced_interval, wilson
+from ..ops.evaluate.score import score
+from ..ops.evaluate.verdict import recognition
 from ..ops.interpret.probes import SHIPPED, WORDS, shipped
 from ..ops.interpret.readout import readout
 from ..ops.space import Modality
@@ -45,26 +50,44 @@ def _readouts(encoder: PocketEncoder, quick: bool) -> dict[str, Interval]:
     """How often the true name is among the readout's first five of the whole vocabulary, of media whose name it holds.
 
     readout_top5: of pictures and sounds together. Pictures of known things in unknown styles, of things never seen, and sounds.
+    verdict_recognised: how often the card's verdict is "recognised" for a medium by its true name; verdict_mistaken: by the name of
+    another of them. The encoder has made none of these media, so that it may judge them.
     """
-    known = set(encoder.space.vocabulary.words)
+    known, bank = set(encoder.space.vocabulary.words), Bank(encoder)
     found: dict[str, list[bool]] = {}
+    verdicts: dict[str, list[bool]] = {"verdict_recognised": [], "verdict_mistaken": []}
     for kind in ("style", "concept"):
         pixels, names = held_out().of(kind, 10_000)
         rows = [i for i, name in enumerate(names) if name in known][:: 4 if quick else 1]
         pooled = torch.cat([encoder.image(part).pooled for part in pixels[rows].split(32)])
         found[f"readout_top5_{kind}"] = _named(pooled, [names[i] for i in rows], "image", encoder)
+        _judged(pooled, [names[i] for i in rows], "image", encoder, bank, verdicts)
     mels, truth, names = unseen_takes()
     rows = [i for i, name in enumerate(truth) if names[name] in known][:: 4 if quick else 1]
     pooled = torch.cat([encoder.audio_tower.from_log_mels(part[:, None].expand(-1, 3, -1, -1)).pooled for part in mels[rows].split(32)])
     found["readout_top5_sound"] = _named(pooled, [names[truth[i]] for i in rows], "audio", encoder)
+    _judged(pooled, [names[truth[i]] for i in rows], "audio", encoder, bank, verdicts)
     every = [hit for hits in found.values() for hit in hits]
-    return {name: wilson(sum(hits), len(hits)) for name, hits in {"readout_top5": every, **found}.items()}
+    return {name: wilson(sum(hits), len(hits)) for name, hits in {"readout_top5": every, **found, **verdicts}.items()}
 
 
 def _named(pooled: Tensor, names: list[str], modality: Modality, encoder: PocketEncoder) -> list[bool]:
     space = encoder.space
     read = (readout(space.centre(row, modality), space, FIRST) for row in pooled)
     return [name in {word for word, _ in words} for name, words in zip(names, read)]
+
+
+def _judged(pooled: Tensor, names: list[str], modality: Modality, encoder: PocketEncoder, bank: Bank, verdicts: dict[str, list[bool]]) -> None:
+    """Adds, for each medium, whether it is recognised by its own name, and by that of one far from it in the list."""
+    seen = normalize(encoder.space.centre(pooled, modality), dim=-1)
+    concepts = {name: Concept.from_text(name, encoder) for name in dict.fromkeys(names)}
+    for kind, ahead in (("verdict_recognised", 0), ("verdict_mistaken", len(names) // 2)):
+        for i, row in enumerate(seen):
+            told = names[(i + ahead) % len(names)]
+            if ahead and told == names[i]:
+                continue
+            cosines = torch.cat([concepts[told].direction[None], bank.rivals(concepts[told])[1]]) @ row
+            verdicts[kind].append(recognition(score(cosines[0], cosines[1:])).word == "recognised")
 
 
 @torch.no_grad()

@@ -68,7 +68,8 @@ def agreement(
     """
     a, b = (output.detach().float().cpu() for output in outputs)
     if a.dim() != 1 or a.shape != b.shape or a.shape != target.shape or min(a.norm(), b.norm()) < 1e-9:
-        raise ValueError(f"outputs have shapes {tuple(a.shape)} and {tuple(b.shape)}, expected two vectors like the target {tuple(target.shape)}, not zero")
+        shapes = f"{tuple(a.shape)} and {tuple(b.shape)}"
+        raise ValueError(f"outputs have shapes {shapes}, expected two vectors like the target {tuple(target.shape)}, not zero")
     near = torch.minimum(*(torch.cat([target[None], rivals]) @ normalize(output, dim=0) for output in (a, b)))
     found = score(near[0], near[1:])
     shared = strangers = None

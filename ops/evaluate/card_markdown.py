@@ -59,7 +59,8 @@ def _footnote(card: Card) -> str:
     judgement: Judgement = card.judgement
     told = f"Seed {card.seed}. Made with `{card.made_with}`"
     if judgement.score:
-        told += f"; judged by `{judgement.judge}`, z {judgement.score.z:+.1f}, bare cosine {judgement.score.cosine:.3f} (not comparable between encoders)"
+        told += f"; judged by `{judgement.judge}`, z {judgement.score.z:+.1f}"
+        told += f", bare cosine {judgement.score.cosine:.3f} (not comparable between encoders)"
     return f"<sub>{told}.</sub>"
 
 

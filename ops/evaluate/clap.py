@@ -40,7 +40,7 @@ class Clap:
         self.net, self.tokenizer, made = parts.model, parts.tokenizer, parts.preprocessing
         config = parts.model.config
         if config.audio_config.enable_fusion:
-            raise WeightsError("this CLAP fuses several cuts of a sound, of which some are random; expected an unfused one (laion/clap-htsat-unfused)")
+            raise WeightsError("this CLAP fuses several cuts of a sound, some of them random; expected an unfused one: laion/clap-htsat-unfused")
         try:
             self.rate, self.hop, self.window = made["sampling_rate"], made["hop_length"], made["fft_window_size"]
             self.samples = made["max_length_s"] * self.rate

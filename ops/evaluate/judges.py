@@ -38,8 +38,9 @@ def load(folder: str | os.PathLike, device: str | torch.device = "cpu") -> Encod
     elif kind == "clap":
         from .clap import Clap as Judge
     else:
-        told = "NaFlex, of which the FixRes checkpoints are the same model: take google/siglip2-base-patch16-224" if kind == "siglip2" else kind
-        raise WeightsError(f"{folder} holds no judge (its model_type is {told}), expected {' or '.join(f'{name}: {what}' for name, what in KINDS.items())}")
+        told = "siglip2, NaFlex: take a FixRes one, google/siglip2-base-patch16-224" if kind == "siglip2" else kind
+        wanted = " or ".join(f"{name} ({what})" for name, what in KINDS.items())
+        raise WeightsError(f"{folder} holds no judge: its model_type is {told}; expected {wanted}")
     return Judge(read(folder, Judge.model, device))
 
 
@@ -66,10 +67,12 @@ def read(folder: Path, model: str, device: str | torch.device) -> Parts:
             tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
             loaded, report = getattr(transformers, model).from_pretrained(folder, local_files_only=True, output_loading_info=True)
     except Exception as error:  # transformers raises whatever the damage happens to cause
-        raise WeightsError(f"{folder} cannot be read as {model} ({type(error).__name__}: {' '.join(str(error).split())[:300]}): download it again") from None
+        told = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        raise WeightsError(f"{folder} cannot be read as {model} ({told}): download it again") from None
     lacking = sorted(report["missing_keys"])
     if lacking:
-        raise WeightsError(f"{folder} lacks the weights {', '.join(lacking[:5])}{' and more' if len(lacking) > 5 else ''} of {model}: download it again")
+        more = " and more" if len(lacking) > 5 else ""
+        raise WeightsError(f"{folder} lacks the weights {', '.join(lacking[:5])}{more} of {model}: download it again")
     return Parts(loaded.float().eval().requires_grad_(False).to(device), tokenizer, _json(folder / "preprocessor_config.json"))
 
 

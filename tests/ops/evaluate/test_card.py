@@ -35,10 +35,15 @@ FULL = Card(
 BARE = Card("dog", "audio", "honest", 0, "pocket-1", unjudged("audio"), Instruments(0.4, None, None, 0.0, 0.9, None, None, None))
 
 
+KNOWN = {
+    "$schema", "$defs", "title", "description", "$ref", "anyOf", "const", "enum", "type", "minimum", "maximum", "properties", "required",
+    "additionalProperties", "items", "minItems", "maxItems",
+}  # fmt: skip
+
+
 def fits(value, schema, root):
     """Whether a value fits what this schema uses of JSON Schema; unknown words of it are an error here."""
-    known = {"$ref", "anyOf", "const", "enum", "type", "minimum", "maximum", "properties", "required", "additionalProperties", "items", "minItems", "maxItems"}
-    assert schema.keys() <= known | {"$schema", "$defs", "title", "description"}, schema.keys()
+    assert schema.keys() <= KNOWN, schema.keys()
     if "$ref" in schema:
         return fits(value, root["$defs"][schema["$ref"].removeprefix("#/$defs/")], root)
     if "anyOf" in schema:
@@ -52,11 +57,12 @@ def fits(value, schema, root):
     if not any(isinstance(value, kinds[kind]) and (kind == "boolean" or not isinstance(value, bool)) for kind in wanted):
         return False
     if isinstance(value, dict):
-        properties = schema["properties"]
+        inside = schema["properties"]
         assert schema["additionalProperties"] is False
-        return set(schema["required"]) <= value.keys() <= properties.keys() and all(fits(part, properties[name], root) for name, part in value.items())
+        return set(schema["required"]) <= value.keys() <= inside.keys() and all(fits(part, inside[name], root) for name, part in value.items())
     if isinstance(value, list):
-        return schema.get("minItems", 0) <= len(value) <= schema.get("maxItems", math.inf) and all(fits(part, schema["items"], root) for part in value)
+        long_enough = schema.get("minItems", 0) <= len(value) <= schema.get("maxItems", math.inf)
+        return long_enough and all(fits(part, schema["items"], root) for part in value)
     if isinstance(value, (int, float)):
         return schema.get("minimum", -math.inf) <= value <= schema.get("maximum", math.inf)
     return True
@@ -158,7 +164,8 @@ def test_the_page_begins_with_the_verdict_and_holds_every_number():
     head, verdict, *rest = page.split("\n\n")
     assert head == r"## king - 2\*man: image, natural" and verdict.startswith("**recognised**. The judge put the target at place 2 among 601")
     for said in (
-        "The edit: **succeeded**", r"| man | removed | 80.0 | 30.0 | -50.0 |", "consistency, not recognition", "| 40% | 10% |", "0.960 (95% interval 0.700 to 0.990)",
+        "The edit: **succeeded**", r"| man | removed | 80.0 | 30.0 | -50.0 |", "consistency, not recognition", "| 40% | 10% |",
+        "0.960 (95% interval 0.700 to 0.990)",
         "z +4.1, bare cosine 0.310", "Seed 3.", r"- left out: x: no", "Of 3 seeds: mean cosine of two 0.80", "- The spectrum | falls.",
     ):  # fmt: skip
         assert said in page, said

@@ -70,7 +70,9 @@ def test_of_a_sum_one_part_alone_is_not_the_whole_that_both_are(court, picture):
     assert part.score.z < whole.score.z
 
 
-@pytest.mark.parametrize("above, word", [(0, "recognised"), (4, "recognised"), (5, "partly"), (30, "partly"), (31, "not recognised"), (600, "not recognised")])
+@pytest.mark.parametrize(
+    "above, word", [(0, "recognised"), (4, "recognised"), (5, "partly"), (30, "partly"), (31, "not recognised"), (600, "not recognised")]
+)
 def test_the_verdict_is_by_its_thresholds(above, word):
     found = Score((601 - above) / 601, 1.0, above, 600, 0.2)
     assert recognition(found).word == word
@@ -90,7 +92,15 @@ def test_a_medium_that_the_judge_cannot_see_is_not_judged(court):
     assert "clap" in found.verdict.rule and "embeds image, text" in found.verdict.rule
 
 
-@pytest.mark.parametrize("expression, told", [('audio("thunder.wav")', "not audio"), ('feature("fur of a cat")', "fur of a cat"), ("dog - dog", "no direction"), ('image("nowhere.png")', "nowhere.png")])
+@pytest.mark.parametrize(
+    "expression, told",
+    [
+        ('audio("thunder.wav")', "not audio"),
+        ('feature("fur of a cat")', "fur of a cat"),
+        ("dog - dog", "no direction"),
+        ('image("nowhere.png")', "nowhere.png"),
+    ],
+)
 def test_a_target_that_the_judge_cannot_read_is_not_judged(court, picture, expression, told):
     found = court.judge(expression, showing(at("dog", court)), picture)
     assert found.verdict.word == "not judged" and told in found.verdict.rule and found.score is None

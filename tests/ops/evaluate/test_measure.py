@@ -87,7 +87,11 @@ def test_seeds_are_compared_with_each_other(made, court, encoder):
 def test_outputs_are_compared_pair_by_pair_and_independence_is_told(made, encoder):
     (concept, (first, *_)), _ = made
     (sound,) = renders(concept, encoder, ToySound(), "honest", settings("audio", "honest", steps=2), [1])
-    outputs = {"audio": embed(encoder, ToySound(), sound.media[None]), "image": embed(encoder, ToyPicture(), first.media[None]), "text": encoder.text(["king"])}
+    outputs = {
+        "audio": embed(encoder, ToySound(), sound.media[None]),
+        "image": embed(encoder, ToyPicture(), first.media[None]),
+        "text": encoder.text(["king"]),
+    }
     found = agreements(outputs, concept, Bank(encoder), encoder.space)
     assert [a.modalities for a in found] == [("text", "image"), ("text", "audio"), ("image", "audio")]
     assert not any(a.independent for a in found) and all(a.count >= 500 for a in found)

@@ -88,7 +88,10 @@ def test_only_the_ten_strongest_features_count():
     assert found.overlap == pytest.approx(1) and found.recognised is None
 
 
-@pytest.mark.parametrize("rows, more, told", [(torch.ones(1, 4), {}, "two seeds"), (torch.ones(4), {}, "two seeds"), (torch.eye(3), {"scores": [place(0)]}, "1 scores for 3")])
+@pytest.mark.parametrize(
+    "rows, more, told",
+    [(torch.ones(1, 4), {}, "two seeds"), (torch.ones(4), {}, "two seeds"), (torch.eye(3), {"scores": [place(0)]}, "1 scores for 3")],
+)
 def test_what_does_not_fit_is_refused(rows, more, told):
     with pytest.raises(ValueError, match=told):
         stability(rows, "x", **more)

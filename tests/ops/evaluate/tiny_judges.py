@@ -26,7 +26,8 @@ def siglip(folder, resample=2):
     count = tokenizer(folder, pad=0)
     torch.manual_seed(0)
     small = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2}
-    text = {**small, "vocab_size": count, "max_position_embeddings": 20, "projection_size": 16, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+    special = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+    text = {**small, **special, "vocab_size": count, "max_position_embeddings": 20, "projection_size": 16}
     config = SiglipConfig(text_config=text, vision_config={**small, "image_size": 32, "patch_size": 8})
     SiglipModel(config).save_pretrained(folder)
     made = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3, "resample": resample, "size": {"height": 32, "width": 32}}
