@@ -52,8 +52,10 @@ class Siglip:
     def text(self, texts: list[str]) -> Embedding:
         """Embed B phrases; what is longer than the judge's length is cut off. ValueError for none, or for a bare string."""
         lower = [text.lower() for text in checked(texts)]
-        tokens = self.tokenizer(lower, padding="max_length", truncation=True, max_length=self.length, return_tensors="pt")
-        # it learned without a mask: padding is seen
+        # it learned with padding on the right and without a mask, and pools at the last place; not every tokenizer file says so
+        tokens = self.tokenizer(
+            lower, padding="max_length", padding_side="right", truncation=True, max_length=self.length, return_tensors="pt"
+        )  # fmt: skip
         rows = self.net.get_text_features(input_ids=beside(self.net, tokens["input_ids"]))
         return embedding(normalize(pooled(rows), dim=-1), "text")
 

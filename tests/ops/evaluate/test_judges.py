@@ -79,6 +79,13 @@ def test_texts_are_those_of_the_model_padded_to_its_length_and_lower_cased(sigli
     assert siglip.text(["a dog " * 20]).pooled.isfinite().all()
 
 
+def test_padding_is_on_the_right_whatever_the_tokenizers_file_says(siglip, monkeypatch):
+    ours = siglip.text(["ice"]).pooled
+    monkeypatch.setattr(siglip.tokenizer, "padding_side", "left")
+    assert siglip.tokenizer(["ice"], padding="max_length", max_length=20)["input_ids"][0][0] == siglip.tokenizer.pad_token_id
+    assert siglip.text(["ice"]).pooled.allclose(ours, atol=1e-6)
+
+
 def test_what_stands_beside_a_phrase_does_not_change_it(siglip, clap):
     for judge in (siglip, clap):
         assert judge.text(["ice", "a much longer one"]).pooled[:1].allclose(judge.text(["ice"]).pooled, atol=1e-5)
