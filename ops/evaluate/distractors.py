@@ -38,7 +38,7 @@ class Bank:
         # kept for good, so they must not be born under a host's inference mode
         with torch.inference_mode(False), torch.no_grad():
             rows = known.embeddings if known is not None and known.words == self.words else embedded(list(self.words), encoder.text)
-            self.directions = normalize(encoder.space.centre(rows.clone(), "text"), dim=-1)
+            self.directions = normalize(encoder.space.centre(rows, "text"), dim=-1)
 
     def rivals(self, concept: Concept) -> tuple[list[str], Tensor]:
         """What a medium of `concept` could as well be of: (K names, [K, D] unit directions), K of 500 or more.

@@ -56,6 +56,15 @@ def test_outputs_of_one_target_agree_and_of_none_do_not():
     assert 0.3 < sum(by_chance) / 100 < 0.7
 
 
+def test_one_output_of_the_target_is_not_enough():
+    rivals, target = unit(600, D, seed=0), unit(D, seed=1)
+    shows, opposed = output(target, 0.6, 2), output(-target, 0.6, 3)
+    for both in ((shows, opposed), (opposed, shows)):
+        found = agreement(both, ("image", "audio"), target, rivals, "x", False)
+        below = sum(min(float(shows @ r), float(opposed @ r)) < min(float(shows @ target), float(opposed @ target)) for r in rivals)
+        assert found.percentile == pytest.approx((1 + below) / 601, abs=2e-3) and found.percentile < 0.05
+
+
 def test_a_manner_that_all_outputs_share_is_no_agreement():
     rivals = unit(600, D, seed=0)
     found = []
