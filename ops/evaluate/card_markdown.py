@@ -1,0 +1,86 @@
+"""A card as Markdown, for the README of a shared folder: the verdict first, then what it rests on."""
+
+from __future__ import annotations
+
+from ..report_instruments import NOTHING, readings
+from .card import Card
+from .edit import EditSuccess
+from .intervals import LEVEL, Interval
+from .judgement import Judgement
+from .stability import Stability
+
+
+def markdown(card: Card) -> str:
+    """The card as a section that begins with a heading of the second level and ends in a newline."""
+    parts = [f"## {_escaped(card.expression)}: {card.modality}, {card.track}", f"**{card.verdict.word}**. {_sentence(card.verdict.rule)}"]
+    if card.edit:
+        parts += _edit(card.edit)
+    if card.judgement.nearest:
+        parts.append("Nearest to it, in the judge's eyes: " + ", ".join(map(_escaped, card.judgement.nearest)) + ".")
+    if card.agreement:
+        head = ["outputs", "percentile", "rivals", "shared features", "of mismatched pairs", "told by"]
+        rows = [
+            [" and ".join(a.modalities), f"{a.percentile:.3f}", str(a.count), _percent(a.jaccard), _percent(a.mismatched_jaccard),
+             "another encoder" if a.independent else "the encoder they were made with: consistency, not recognition"]
+            for a in card.agreement
+        ]  # fmt: skip
+        parts += ["Whether the outputs belong together:", _table(head, rows)]
+    if card.stability:
+        parts.append(_stability(card.stability))
+    rows = [[name, value] for name, value in readings(card.instruments) if value != NOTHING]
+    parts += ["Instruments of the run:", _table(["reading", "value"], rows)]
+    if card.instruments.alarms:
+        parts.append("\n".join(f"- {alarm}" for alarm in card.instruments.alarms))
+    return "\n\n".join([*parts, _footnote(card)]) + "\n"
+
+
+def _edit(edit: EditSuccess) -> list[str]:
+    parts = [f"The edit: **{edit.verdict.word}**. {_sentence(edit.verdict.rule)}"]
+    if edit.changes:
+        rows = [[_escaped(c.word), c.role, f"{100 * c.before:.1f}", f"{100 * c.after:.1f}", f"{100 * c.change:+.1f}"] for c in edit.changes]
+        parts.append(_table(["part", "should be", f"percentile in {_escaped(edit.base)} ({edit.base_is})", "in this", "change"], rows))
+        parts += [f"- left out: {_escaped(part)}" for part in edit.left_out]
+    return parts
+
+
+def _stability(found: Stability) -> str:
+    facts = [f"Of {found.seeds} seeds: mean cosine of two {found.cosine:.2f}"]
+    if found.overlap is not None:
+        facts.append(f"rank-biased overlap of their ten strongest features {found.overlap:.2f}")
+    if found.percentiles:
+        values = ", ".join(f"{p:.3f}" for p in found.percentiles)
+        facts.append(f"percentiles {values}" + (f", {_interval(found.percentile)}" if found.percentile else ""))
+    if found.recognised:
+        facts.append(f"recognised {_interval(found.recognised)}")
+    return "; ".join(facts) + "."
+
+
+def _footnote(card: Card) -> str:
+    judgement: Judgement = card.judgement
+    told = f"Seed {card.seed}. Made with `{card.made_with}`"
+    if judgement.score:
+        told += f"; judged by `{judgement.judge}`, z {judgement.score.z:+.1f}"
+        told += f", bare cosine {judgement.score.cosine:.3f} (not comparable between encoders)"
+    return f"<sub>{told}.</sub>"
+
+
+def _interval(found: Interval) -> str:
+    return f"{found.estimate:.3f} ({LEVEL:.0%} interval {found.low:.3f} to {found.high:.3f})"
+
+
+def _percent(share: float | None) -> str:
+    return NOTHING if share is None else f"{share:.0%}"
+
+
+def _sentence(rule: str) -> str:
+    return f"{_escaped(rule[:1].upper() + rule[1:])}."
+
+
+def _escaped(text: str) -> str:
+    """Text that Markdown shows as it is written: an expression has asterisks and bars of its own."""
+    return "".join(f"\\{c}" if c in r"\`*_[]<>|#" else c for c in " ".join(text.split()))
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
