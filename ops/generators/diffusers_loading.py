@@ -55,6 +55,20 @@ def component(folder: Path, name: str, kind: str, dtype: torch.dtype) -> nn.Modu
     return model.eval().requires_grad_(False)
 
 
+def text_part(folder: Path, kind: str, dtype: torch.dtype, device: torch.device) -> Any:
+    """A text encoder on the device, frozen and in `dtype`, or a tokenizer, of a class of transformers. WeightsError, naming the folder."""
+    library()
+    import transformers
+
+    cls = getattr(transformers, kind)
+    model = issubclass(cls, nn.Module)
+    try:
+        made = cls.from_pretrained(str(folder), local_files_only=True, **({"dtype": dtype, "use_safetensors": True} if model else {}))
+    except (OSError, ValueError, RuntimeError) as error:
+        raise WeightsError(f"{folder}: {_line(error)}") from error
+    return made.eval().requires_grad_(False).to(device) if model else made
+
+
 def config(place: Path, name: str = "config.json") -> dict[str, Any]:
     """What the configuration file `name` in a folder says. WeightsError without one, or for one that cannot be read."""
     try:

@@ -11,14 +11,17 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ..runtime import tower_dtype
 from ..space import Modality
 from ..weights import WeightsError
 from .checkpointing import Checkpointed, checkpointed, residual
-from .diffusers_loading import library, mark
+from .diffusers_loading import component, converted, library, mark, shapes, tensors, text_part
 from .families import Family
+from .tiny_decoder import tiny_decoder
 
 ATTENTION = re.compile(r"\.attn[12]?\.")
-FIRST_STAGE = "first_stage_model."
+NETWORK, FIRST_STAGE = "model.diffusion_model.", "first_stage_model."
+"""Before the names of the tensors of a single file, by what they belong to."""
 
 
 class Conditioning(NamedTuple):
@@ -29,21 +32,31 @@ class Conditioning(NamedTuple):
 
 
 class LatentPicture(Checkpointed):
-    """A `Generator` (see protocol.py) of pictures of one size, on diffusers' modules; a member adds `x0` and the class attributes.
+    """A `Generator` (see protocol.py) of pictures of one size, on diffusers' modules; a member adds `x0`, `blocks`, `null`,
+    `settings` and these facts.
 
-    family: what is known of it. text_parts: the subfolders that its text encoders and tokenizers are in, with the classes of
-    transformers; those of `spared` may be missing. pipeline: the diffusers class that knows how a prompt is embedded with them.
-    null: shapes of the conditioning of no prompt, which is zeros.
+    family: what is known of it. part, kind: of the network, the subfolder of a diffusers folder and the class. scale: what single
+    files do not say of their autoencoder. pipeline: the library's class that knows how a prompt is embedded. texts: the
+    subfolders of its text encoders and tokenizers, in the pipeline's order, with their classes in transformers; those that are
+    `spared` may be missing.
     """
 
     modality: Modality = "image"
     family: Family
+    part: str
+    kind: str
+    scale: Mapping[str, float]
     pipeline: str
-    text_parts: Mapping[str, str]
+    texts: Mapping[str, str]
     spared: frozenset[str] = frozenset()
 
-    def __init__(self, network: nn.Module, autoencoder: nn.Module, width: int, height: int, fast: nn.Module | None, folder: Path | None):
-        """fast: a decoder of model-space latents to -1..1. folder: where the text encoders are, if anywhere."""
+    def __init__(
+        self, network: nn.Module, autoencoder: nn.Module, width: int, height: int, fast: nn.Module | None = None, folder: Path | None = None
+    ):
+        """fast: a decoder of model-space latents to -1..1. folder: where the text encoders are, if anywhere.
+
+        ValueError for a size, and for an autoencoder, that does not fit the family.
+        """
         super().__init__()
         self.latent_shape = self.family.picture(width, height)
         found = autoencoder.config.latent_channels
@@ -86,35 +99,56 @@ class LatentPicture(Checkpointed):
         """What the family was trained to read as no prompt."""
         raise NotImplementedError
 
+    @staticmethod
+    def settings(found: Mapping[str, tuple[int, ...]], source: Path) -> dict[str, Any]:
+        """Of `kind`, as the tensors of a single file are for it, by their shapes; WeightsError, naming it, for another's file."""
+        raise NotImplementedError
+
     def condition(self, prompt: str | None) -> Conditioning:
         """The conditioning of a prompt, by text encoders that are loaded for the call; None needs none.
 
-        ValueError for a prompt where there are no text encoders.
+        ValueError for a prompt where there are no text encoders, or damaged ones.
         """
         # kept over a run, so not born under a host's inference mode
         with torch.inference_mode(False), torch.no_grad():
             if prompt is None:
                 return Conditioning(*(part.to(self.device) for part in self.null()))
-            return self._embedded(prompt)
+            return self._read(prompt)
 
-    def _embedded(self, prompt: str) -> Conditioning:
-        there = lambda name: self.folder is not None and (self.folder / name).is_dir()  # noqa: E731
-        if missing := [name for name in self.text_parts if not there(name) and name not in self.spared]:
+    def _read(self, prompt: str) -> Conditioning:
+        there = [name for name in self.texts if self.folder is not None and (self.folder / name).is_dir()]
+        if missing := [name for name in self.texts if name not in there and name not in self.spared]:
             where = f"{self.folder} has no {', '.join(missing)}" if self.folder else "it was loaded from a single file"
             raise ValueError(f"prompt {prompt[:60]!r}: this {self.family.title} has no text encoders, {where}; a diffusers folder has them")
-        diffusers = library()
-        import transformers
+        parts = dict.fromkeys(self.texts) | {name: text_part(self.folder / name, self.texts[name], self.dtype, self.device) for name in there}
+        made = getattr(library(), self.pipeline)(vae=self.autoencoder, scheduler=None, **{self.part: self.network}, **parts)
+        # each encoder could be given a prompt of its own
+        others = [None] * (sum("encoder" in name for name in self.texts) - 1)
+        text, _, pooled, _ = made.encode_prompt(prompt, *others, device=self.device, do_classifier_free_guidance=False)
+        return Conditioning(text, pooled)
 
-        parts: dict[str, Any] = dict.fromkeys(self.text_parts)
-        for name in filter(there, self.text_parts):
-            dtype = {} if "tokenizer" in name else {"dtype": self.dtype}
-            made = getattr(transformers, self.text_parts[name]).from_pretrained(str(self.folder / name), local_files_only=True, **dtype)
-            parts[name] = made.eval().to(self.device) if dtype else made
-        return self.embedded(getattr(diffusers, self.pipeline), parts, prompt)
 
-    def embedded(self, pipeline: type, parts: Mapping[str, Any], prompt: str) -> Conditioning:
-        """A prompt's conditioning by the library's pipeline, given its text encoders and tokenizers."""
-        raise NotImplementedError
+def loaded(
+    member: type[LatentPicture], path: Path, width: int, height: int, device: str | torch.device, dtype: torch.dtype | None, fast: Path | None
+) -> LatentPicture:
+    """A member of `LatentPicture` from a diffusers folder, or from a single safetensors file in Stability AI's layout.
+
+    width, height: of its pictures in pixels. dtype: of the network, `runtime.tower_dtype` of the device unless said; the
+    autoencoder is float32, as SDXL's has to be. fast: a tiny decoder, as `tiny_decoder` takes it. WeightsError for another family's weights and for such as are not whole;
+    ValueError for a size; ModuleNotFoundError without the libraries.
+    """
+    path, dtype = Path(path), dtype or tower_dtype(device)
+    # kept for good, and moved to the device here: nothing of it may be born under a host's inference mode
+    with torch.inference_mode(False):
+        if path.is_dir():
+            network, autoencoder = component(path, member.part, member.kind, dtype), component(path, "vae", "AutoencoderKL", torch.float32)
+        else:
+            found = shapes(path)
+            settings = autoencoder_settings(found, path) | member.scale
+            network = converted(member.kind, tensors(path, NETWORK, dtype), member.settings(found, path), dtype, path)
+            autoencoder = converted("AutoencoderKL", tensors(path, FIRST_STAGE, torch.float32), settings, torch.float32, path)
+        small = tiny_decoder(fast, member.family.channels, dtype) if fast else None
+        return member(network, autoencoder, width, height, small, path if path.is_dir() else None).eval().to(device)
 
 
 def autoencoder_settings(found: Mapping[str, tuple[int, ...]], source: Path) -> dict[str, Any]:
