@@ -52,7 +52,8 @@ def attention(source: Source, at: str, width: int, text: int) -> dict[str, Tenso
 
 
 def transformer(source: Source, width: int, text: int, latents: int, layers: int) -> dict[str, Tensor]:
-    rotated = min(width // HEADS, max(width // HEADS // 2, 32)) // 2
+    head = width // HEADS
+    rotated = (max(head // 2, 32) if head >= 32 else head // 2) // 2
     made = {
         "timestep_features.weight": source(128, 1),
         "to_timestep_embed.0.weight": source.linear(width, 256),

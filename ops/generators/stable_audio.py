@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,20 +10,21 @@ import torch
 from torch import Tensor, nn
 
 from ..encoders import checkpoint
+from ..runtime import tower_dtype
 from ..space import Modality
 from ..weights import fill
 from . import oobleck, stable_audio_keys
+from .checkpointing import Checkpointed
 from .diffusers_loading import component, library, mark
 from .families import STABLE_AUDIO
 from .flow import along
-from .latent_diffusion import LatentDiffusion
 from .parametrisation import x0_from_v
 
 Conditioning = tuple[Tensor, Tensor]
 """Tokens [1, N, 768] that the network attends to, and the embedding of both times [1, 1, 1536] that it is always given."""
 
 
-class StableAudio(LatentDiffusion):
+class StableAudio(Checkpointed):
     """A `Generator` (see protocol.py) of `seconds` of sound; `load` makes it.
 
     t is the network's own time, 0..1 (diffusers' and ComfyUI's sigma is tan(pi t / 2)). `samples` at `rate` Hz are what a
@@ -57,6 +59,10 @@ class StableAudio(LatentDiffusion):
     def network(self) -> nn.Module:
         return self.transformer
 
+    def blocks(self) -> Iterable[nn.Module]:
+        """The transformer's."""
+        return self.transformer.transformer_blocks
+
     def noise(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """(cos, sin)(pi t / 2)."""
         return STABLE_AUDIO.schedule(t)
@@ -68,24 +74,27 @@ class StableAudio(LatentDiffusion):
             rotary_embedding=(self._cos, self._sin), return_dict=False,
         )[0]  # fmt: skip
         alpha, sigma = (along(part, x_t) for part in self.noise(t))
-        return x0_from_v(x_t, v.float(), alpha, sigma)
+        return x0_from_v(x_t, v.to(x_t.dtype), alpha, sigma)
 
     def condition(self, prompt: str | None) -> Conditioning:
         """None: what the network was trained with in a tenth of its steps, zeros for all it attends to, words and times alike
-        (stable-audio-tools, models/dit.py, cfg_dropout_prob), beside the times from 0 to the whole seconds of the sound.
+        (stable-audio-tools, models/dit.py, cfg_dropout_prob), beside the times: from 0 to the sound's whole seconds, as ComfyUI
+        counts them.
 
         One zero is as good as many: nothing on their way has a bias, so attention to them adds nothing.
         ValueError for a prompt where there is no text encoder.
         """
-        start, total = self._times()
-        times = torch.cat([start, total], -1)
-        if prompt is None:
-            return torch.zeros_like(start), times
-        return torch.cat([self._words(prompt), start, total], 1), times
+        # kept over a run, so not born under a host's inference mode
+        with torch.inference_mode(False), torch.no_grad():
+            seconds = torch.tensor([0.0, self.samples // self.rate], device=self.device)
+            told = self.projection(start_seconds=seconds[:1], end_seconds=seconds[1:])
+            start, total = told.seconds_start_hidden_states, told.seconds_end_hidden_states
+            tokens = torch.zeros_like(start) if prompt is None else torch.cat([self._words(prompt), start, total], 1)
+        return tokens, torch.cat([start, total], -1)
 
     def decode(self, z: Tensor, fast: bool = False) -> Tensor:
         """Sounds [B, 2, samples], unclamped; there is no faster decoder."""
-        return oobleck.decode(self.autoencoder, z.to(self.autoencoder.dtype)).float()
+        return oobleck.decode(self.autoencoder, z.to(self.autoencoder.dtype)).to(z.dtype)
 
     def encode(self, media: Tensor) -> Tensor:
         """The means of the latents of sounds [B, 2, samples] at `rate`; one channel alone stands for both. ValueError for another
@@ -94,30 +103,20 @@ class StableAudio(LatentDiffusion):
         if media.dim() != 3 or media.shape[1] not in (1, channels) or media.shape[2] != self.samples:
             raise ValueError(f"a sound of shape {tuple(media.shape)}, expected [B, {channels}, {self.samples}]")
         heard = media.expand(-1, channels, -1).to(self.autoencoder.dtype)
-        return self.autoencoder.encoder(heard).chunk(2, dim=1)[0].float()
+        return self.autoencoder.encoder(heard).chunk(2, dim=1)[0].to(media.dtype)
 
     def adapted(self) -> list[str]:
         """The attentions of every block: what goes in and what comes out."""
-        layers = ("to_q", "to_k", "to_v", "to_out.0")
-        return [f"transformer_blocks.{n}.{a}.{layer}" for n in range(len(self.transformer.transformer_blocks)) for a in ("attn1", "attn2") for layer in layers]
+        return [path for path, part in self.transformer.named_modules() if isinstance(part, nn.Linear) and ".attn" in path]
 
-    @torch.no_grad()
-    def _times(self) -> tuple[Tensor, Tensor]:
-        """Embeddings [1, 1, 768] of the second the sound begins with, 0, and of its whole seconds, as ComfyUI counts them."""
-        seconds = torch.tensor([0.0, self.samples // self.rate], device=self.device)
-        told = self.projection(start_seconds=seconds[:1], end_seconds=seconds[1:])
-        return told.seconds_start_hidden_states, told.seconds_end_hidden_states
-
-    @torch.no_grad()
     def _words(self, prompt: str) -> Tensor:
         """T5's embeddings [1, 128, 768] of a prompt, zero where it has no more words; the encoder is let go afterwards."""
         if self._text is None:
             raise ValueError(f"prompt {prompt[:60]!r}: no text encoder came with this checkpoint; load a diffusers folder that has a text_encoder and a tokenizer")
         from transformers import AutoTokenizer, T5EncoderModel
 
-        with torch.inference_mode(False):
-            tokenizer = AutoTokenizer.from_pretrained(str(self._text / "tokenizer"), local_files_only=True)
-            encoder = T5EncoderModel.from_pretrained(str(self._text / "text_encoder"), local_files_only=True, use_safetensors=True).eval()
+        tokenizer = AutoTokenizer.from_pretrained(str(self._text / "tokenizer"), local_files_only=True)
+        encoder = T5EncoderModel.from_pretrained(str(self._text / "text_encoder"), local_files_only=True, use_safetensors=True).eval()
         said = tokenizer(prompt, padding="max_length", max_length=tokenizer.model_max_length, truncation=True, return_tensors="pt")
         words = encoder(said.input_ids, attention_mask=said.attention_mask)[0].to(self.device, self.projection.dtype)
         words = self.projection(text_hidden_states=words).text_hidden_states
@@ -136,13 +135,14 @@ def load(path: str | Path, seconds: float = 10.0, device: torch.device | str = "
     Single files are read by this project itself, without stable-audio-tools, whose pinned dependencies break others': the
     published `model.safetensors` and `model.ckpt`, models of the same kind that were trained further and unwrapped (see
     `stable_audio_keys.facts` for the kind, and put the `model_config.json` beside it), and what ComfyUI saves. They have no
-    text encoder. dtype: of the transformer, single precision by default; the autoencoder is float32.
+    text encoder. dtype: of the transformer, `runtime.tower_dtype` of the device unless said; the
+    autoencoder is float32.
     WeightsError for a checkpoint that is damaged, not whole or another model's, ModuleNotFoundError without diffusers and
-    transformers, OSError for a file that cannot be read, ValueError for a length that the network does not make.
+    transformers, ValueError for a length that the network does not make.
     """
     path = Path(path)
-    # the times it embeds are told apart by more digits than half precision has, and so are loud samples
-    dtypes = (dtype or torch.float32, torch.float32, torch.float32)
+    # the times it embeds are told apart by more digits than half precision has, and so are samples
+    dtypes = (dtype or tower_dtype(device), torch.float32, torch.float32)
     with torch.inference_mode(False):
         if path.is_dir():
             transformer, autoencoder, projection = (component(path, *part) for part in zip(_FOLDERS, _KINDS, dtypes))
