@@ -31,6 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_: _say(message)
+        # what a library will change one day is for those who write code with it
+        warnings.simplefilter("ignore", FutureWarning)
         try:
             options.run(options)
         except KeyboardInterrupt:

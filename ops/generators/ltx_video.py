@@ -168,12 +168,15 @@ def load(
     """
     path, dtype = Path(path), dtype or runtime.tower_dtype(device)
     LTX.clip(width, height, frames)
-    text = None
+    text = null = None
     if path.is_dir():
+        text = path if t5_text.present(path) else None
+        if text:
+            # first, and once: the text encoder takes more memory than all the rest, which would lie beside it later
+            null = t5_text.embeddings(text, [""], TOKENS, torch.device(device), dtype)
         vae = component(path, "vae", "AutoencoderKLLTXVideo", torch.float32)
         transformer = component(path, "transformer", "LTXVideoTransformer3DModel", dtype)
         causal = "LTXVideo095DownBlock3D" in config(path / "vae").get("down_block_types", ())
-        text = path if t5_text.present(path) else None
     else:
         there = shapes(path)
         ltx_file.require(there, path)
@@ -185,4 +188,4 @@ def load(
         transformer = converted("LTXVideoTransformer3DModel", tensors(path, ltx_file.TRANSFORMER, dtype), told, dtype, path)
         causal = ltx_file.causal(there)
     with torch.inference_mode(False):
-        return LTXVideo(vae, transformer, width, height, frames, causal, text=text).eval().to(device)
+        return LTXVideo(vae, transformer, width, height, frames, causal, null, text).eval().to(device)
