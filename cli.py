@@ -126,6 +126,7 @@ def _modalities(text: str) -> list[str]:
 
 def _showcase(options: argparse.Namespace) -> None:
     from .ops import encoders, features
+    from .ops.encoders.languagebind import LanguageBind
     from .ops.expression import evaluate
     from .ops.generators import catalogue
     from .ops.parser import parse
@@ -156,6 +157,9 @@ def _showcase(options: argparse.Namespace) -> None:
     if options.modality and (lacking := [name for name in wanted if name not in encoder.modalities]):
         raise ValueError(f"--modality {lacking[0]}: {options.encoder} embeds {', '.join(sorted(encoder.modalities))}")
     drawn = {medium: name for medium, name in drawn.items() if medium in encoder.modalities}
+    if isinstance(encoder, LanguageBind):
+        for medium in encoder.modalities - {"text", *drawn}:
+            encoder.drop(medium)  # where CPU and GPU share their memory, what waits there takes as much
     generators = {medium: partial(_generator, name, medium, encoder, Path(options.models), device) for medium, name in drawn.items()}
     for concept in concepts:
         with _bars(str(concept)) as watch:

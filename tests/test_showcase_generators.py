@@ -87,6 +87,17 @@ def test_the_record_names_the_generators_and_one_candidate_each(folder):
     assert all(len(made["metrics"]) == 3 for made in run["renders"])
 
 
+def test_towers_that_nothing_drawn_is_seen_by_are_let_go(models, tmp_path, monkeypatch):
+    kept = []
+    monkeypatch.setattr("concept_algebra.ops.showcase.showcase", lambda concept, out, encoder, *_, **__: kept.append(encoder.modalities) or tmp_path)
+    monkeypatch.setattr("concept_algebra.ops.showcase.write_gallery", lambda out: out)
+    with tiny_languagebind.short_lists():
+        languagebind_file.convert(tiny_languagebind.folders(tmp_path), tmp_path / "bind.safetensors")
+        asked = ["--generator", "sd35", "--models", str(models), "--encoder", str(tmp_path / "bind.safetensors")]
+        assert main(["showcase", "fire", *asked, "--out", str(tmp_path / "out"), "--device", "cpu"]) == 0
+    assert kept == [{"text", "image"}]
+
+
 def said(capsys, *arguments):
     assert main(["showcase", "fire", *arguments]) == 2
     captured = capsys.readouterr()
