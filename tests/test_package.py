@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 CORE = ("__init__.py", "cli.py", "commands/", "nodes/", "ops/", "benchmarks/")
 HOST = {"comfy", "comfy_api", "comfy_execution", "folder_paths", "server"}
-OPTIONAL = {"ftfy"}  # used where it is installed; the tokenizer's tests run without it too
+OPTIONAL = {"diffusers", "ftfy", "transformers"}  # used where they are installed; the tests run without them too
 UNWANTED = {
     "aiohttp", "cryptography", "ctypes", "ftplib", "http", "httpx", "marshal", "multiprocessing", "pickle", "requests",
     "smtplib", "socket", "subprocess", "urllib",

@@ -52,7 +52,7 @@ def component(folder: Path, name: str, kind: str, dtype: torch.dtype) -> nn.Modu
     except (OSError, ValueError, RuntimeError) as error:
         raise WeightsError(f"{place}: {_line(error)}") from error
     # the library fills what is missing with random numbers and goes on
-    if faults := [f"{fault.removesuffix('_keys')} {sorted(map(str, told[fault]))[:4]}" for fault in ("missing_keys", "unexpected_keys") if told[fault]]:
+    if faults := [f"{fault} {sorted(names)[:4]}" for fault in ("missing", "unexpected") if (names := told[f"{fault}_keys"])]:
         raise WeightsError(f"{place} does not fit {kind}: {', '.join(faults)}")
     return model.eval().requires_grad_(False)
 

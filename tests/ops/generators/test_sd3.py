@@ -100,7 +100,8 @@ def test_a_prompt_is_embedded_as_by_the_librarys_pipeline(paths, tmp_path, t5):
     cond = made.condition("a fire")
     import transformers
 
-    parts = {name: getattr(transformers, kind).from_pretrained(tmp_path / name) for name, kind in made.texts.items() if (tmp_path / name).is_dir()}
+    there = [name for name in made.texts if (tmp_path / name).is_dir()]
+    parts = {name: getattr(transformers, made.texts[name]).from_pretrained(tmp_path / name) for name in there}
     assert len(parts) == (6 if t5 else 4)
     text, _, pooled, _ = pipeline(made, **parts).encode_prompt("a fire", None, None, do_classifier_free_guidance=False)
     torch.testing.assert_close(tuple(cond), (text, pooled))
@@ -111,13 +112,21 @@ def test_a_prompt_is_embedded_as_by_the_librarys_pipeline(paths, tmp_path, t5):
         assert not torch.equal(made.predict_x0(z, t, cond), made.predict_x0(z, t, made.condition(None)))
 
 
-@pytest.mark.filterwarnings("ignore:VSD at step")
-@pytest.mark.parametrize("prior", [FlairSettings(3), VsdSettings(rank=2)])
-def test_a_render_runs_through_it(generator, prior):
-    encoder = pocket.load()
+def rendered(generator, encoder, prior):
     chosen = dataclasses.replace(settings("image", "natural", steps=3, prior=prior), candidates=1)
     before = {name: x.clone() for name, x in generator.state_dict().items()}
     made = render(Concept.from_text("fire", encoder), encoder, generator, "natural", chosen, 0)
     assert made.media.shape == (3, 48, 64) and made.latent.shape == (1, *generator.latent_shape) and len(made.trajectory) == 3
     assert torch.isfinite(made.media).all() and not torch.equal(made.latent, generator.start(1, 0))
     assert all(torch.equal(x, before[name]) for name, x in generator.state_dict().items())
+    return made
+
+
+def test_a_render_runs_through_it(generator):
+    rendered(generator, pocket.load(), FlairSettings(3))
+
+
+@pytest.mark.filterwarnings("ignore:VSD at step")
+def test_a_twin_of_it_is_trained_on_the_way(generator, encoder):
+    made = rendered(generator, encoder, VsdSettings(rank=2))
+    assert all(step["prior_loss"] > 0 for step in made.trajectory) and made.trajectory[-1]["prior_m"] != 1
