@@ -31,6 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_: _say(message)
+        # what a library will change one day is for those who write code with it
+        warnings.simplefilter("ignore", FutureWarning)
         try:
             options.run(options)
         except KeyboardInterrupt:
@@ -124,6 +126,7 @@ def _modalities(text: str) -> list[str]:
 
 def _showcase(options: argparse.Namespace) -> None:
     from .ops import encoders, features
+    from .ops.encoders.languagebind import LanguageBind
     from .ops.expression import evaluate
     from .ops.generators import catalogue
     from .ops.parser import parse
@@ -154,6 +157,9 @@ def _showcase(options: argparse.Namespace) -> None:
     if options.modality and (lacking := [name for name in wanted if name not in encoder.modalities]):
         raise ValueError(f"--modality {lacking[0]}: {options.encoder} embeds {', '.join(sorted(encoder.modalities))}")
     drawn = {medium: name for medium, name in drawn.items() if medium in encoder.modalities}
+    if isinstance(encoder, LanguageBind):
+        for medium in encoder.modalities - {"text", *drawn}:
+            encoder.drop(medium)  # where CPU and GPU share their memory, what waits there takes as much
     generators = {medium: partial(_generator, name, medium, encoder, Path(options.models), device) for medium, name in drawn.items()}
     for concept in concepts:
         with _bars(str(concept)) as watch:

@@ -24,27 +24,35 @@ HUB = "https://huggingface.co/"
 class Known:
     """A generator of a family.
 
-    module: of this package, whose `load(path, **size, device=, dtype=)` gives it. size: at which it renders here. names: files
-    or folders that it is looked for as, the first that is there; source: where the first can be had.
+    module: of this package, whose `load(path, **size, device=, dtype=)` gives it. size: at which it renders here. source: where it
+    can be had. folder: that it is looked for as, in the layout of the diffusers library, with the subfolders `parts`; file: a
+    single one that does as well, if there is one, and is then preferred.
     """
 
     family: Family
     module: str
     size: Mapping[str, float]
-    names: tuple[str, ...]
     source: str
+    parts: tuple[str, ...]
+    file: str | None = None
+
+    @property
+    def folder(self) -> str:
+        return self.source.rpartition("/")[2]
 
 
 _SQUARE = {"width": 512, "height": 512}
+_WRITTEN = ("text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "language_model", "projection_model")
 KNOWN = {
     known.family.name: known
     for known in (
-        Known(SD3, "sd3", _SQUARE, ("sd3.5_medium.safetensors", "stable-diffusion-3.5-medium"), "stabilityai/stable-diffusion-3.5-medium"),
-        Known(SDXL, "sdxl", _SQUARE, ("sd_xl_base_1.0.safetensors", "stable-diffusion-xl-base-1.0"), "stabilityai/stable-diffusion-xl-base-1.0"),
-        Known(STABLE_AUDIO, "stable_audio", {"seconds": 10.0}, ("stable-audio-open-1.0",), "stabilityai/stable-audio-open-1.0"),
-        Known(AUDIO_LDM2, "audioldm2", {"seconds": 10.0}, ("audioldm2",), "cvssp/audioldm2"),
-        Known(LTX, "ltx_video", {"width": 512, "height": 320, "frames": 25}, ("ltx-video-2b-v0.9.5.safetensors", "LTX-Video"), "Lightricks/LTX-Video"),
-        Known(SVD, "svd", {"width": 512, "height": 320, "frames": 14}, ("stable-video-diffusion-img2vid",), "stabilityai/stable-video-diffusion-img2vid"),
+        Known(SD3, "sd3", _SQUARE, "stabilityai/stable-diffusion-3.5-medium", ("transformer", "vae"), "sd3.5_medium.safetensors"),
+        Known(SDXL, "sdxl", _SQUARE, "stabilityai/stable-diffusion-xl-base-1.0", ("unet", "vae"), "sd_xl_base_1.0.safetensors"),
+        Known(STABLE_AUDIO, "stable_audio", {"seconds": 10.0}, "stabilityai/stable-audio-open-1.0", ("transformer", "vae", "projection_model")),
+        Known(AUDIO_LDM2, "audioldm2", {"seconds": 10.24}, "cvssp/audioldm2", ("unet", "vae", "vocoder", *_WRITTEN)),
+        # whose text encoder says what no prompt is
+        Known(LTX, "ltx_video", {"width": 512, "height": 320, "frames": 25}, "Lightricks/LTX-Video", ("transformer", "vae", "text_encoder", "tokenizer")),
+        Known(SVD, "svd", {"width": 512, "height": 320, "frames": 14}, "stabilityai/stable-video-diffusion-img2vid", ("unet", "vae")),
     )
 }
 
@@ -84,10 +92,12 @@ def missing(names: Iterable[str], folder: Path) -> list[str]:
         told.append(f"{' and '.join(lacking)}: pip install {' '.join(lacking)}")
     for known in wanted:
         if _found(known, folder) is None:
-            first, *others = known.names
-            what = first if first.endswith(".safetensors") else f"the whole folder {first}"
-            also = f" (or {' or '.join(others)}, a folder as it is there)" if others else ""
-            told.append(f"{known.family.name}, {known.family.title}: download {what}{also} from {HUB}{known.source} into {folder}")
+            lacking = [part for part in known.parts if not (folder / known.folder / part).is_dir()]
+            whole = f"{HUB}{known.source} as the folder {folder / known.folder} ({', '.join(known.parts)})"
+            short = f"{known.file} from {HUB}{known.source} into {folder}, or " if known.file else ""
+            if (folder / known.folder).is_dir():
+                whole = f"what {folder / known.folder} lacks, {', '.join(lacking)}, from {HUB}{known.source}"
+            told.append(f"{known.family.name}, {known.family.title}: download {short}{whole}")
     return told
 
 
@@ -100,4 +110,7 @@ def load(name: str, folder: Path, device: torch.device) -> Generator:
 
 
 def _found(known: Known, folder: Path) -> Path | None:
-    return next((folder / name for name in known.names if (folder / name).exists()), None)
+    if known.file and (folder / known.file).is_file():
+        return folder / known.file
+    place = folder / known.folder
+    return place if all((place / part).is_dir() for part in known.parts) else None

@@ -6,8 +6,10 @@ The library is optional and imported only where something of it is loaded.
 from __future__ import annotations
 
 import json
+import logging
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -107,9 +109,9 @@ def converted(kind: str, stored: dict[str, Tensor], settings: Mapping[str, Any],
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "config.json").write_text(json.dumps({"_class_name": kind, **settings}), encoding="utf-8")
         try:
-            with torch.inference_mode(False):
-                # the library's own way to another dtype warns, whatever it is
-                model = nn.Module.to(cls.from_single_file(stored, config=folder, local_files_only=True), dtype)
+            # told the dtype at once: afterwards, the whole would have been there in single precision before
+            with torch.inference_mode(False), _quiet():
+                model = cls.from_single_file(stored, config=folder, local_files_only=True, torch_dtype=dtype)
         except NotImplementedError as error:  # how the library meets a tensor that nothing was put into
             raise WeightsError(f"{source} does not fit {kind}: some of its tensors are missing") from error
         except (OSError, ValueError, KeyError, RuntimeError, IndexError) as error:
@@ -120,6 +122,18 @@ def converted(kind: str, stored: dict[str, Tensor], settings: Mapping[str, Any],
     if empty := [name for name, tensor in model.state_dict().items() if tensor.is_meta]:
         raise WeightsError(f"{source} does not fit {kind}: missing {empty[:4]}")
     return model.eval().requires_grad_(False)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Within it the library's models do not warn of modules to be kept in single precision, which they do where there are none."""
+    logger = logging.getLogger("diffusers.models.modeling_utils")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def mark(*modules: nn.Module) -> str:

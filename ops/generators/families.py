@@ -44,6 +44,7 @@ def index(t: Tensor, steps: int = 1000) -> Tensor:
     return (t.clamp(0, 1) * (steps - 1)).round()
 
 
+@lru_cache(maxsize=8)
 def _log_sigmas(first: float, last: float, steps: int) -> Tensor:
     with torch.inference_mode(False):
         # in double on the CPU: the product of a thousand factors

@@ -134,8 +134,8 @@ def loaded(
     """A member of `LatentPicture` from a diffusers folder, or from a single safetensors file in Stability AI's layout.
 
     width, height: of its pictures in pixels. dtype: of the network, `runtime.tower_dtype` of the device unless said; the
-    autoencoder is float32. fast: a tiny decoder, as `tiny_decoder` takes it. WeightsError for another family's weights and for such as are not whole;
-    ValueError for a size; ModuleNotFoundError without the libraries.
+    autoencoder is float32. fast: a tiny decoder, as `tiny_decoder` takes it. WeightsError for another family's weights and for
+    such as are not whole; ValueError for a size; ModuleNotFoundError without the libraries.
     """
     path, dtype = Path(path), dtype or tower_dtype(device)
     # kept for good, and moved to the device here: nothing of it may be born under a host's inference mode

@@ -114,17 +114,13 @@ class LTXVideo(Checkpointed):
         return self._said[words]
 
     def _read(self, words: str) -> Conditioning:
-        if self.folder is None or not all((self.folder / part).is_dir() for part in TEXT):
+        if self.folder is None or not reads(self.folder):
             what = f"the prompt {words[:60]!r}" if words else "the empty prompt, its null conditioning,"
             raise ValueError(
                 f"{LTX.title} has no text encoder to read {what} with: "
                 f"load it from a diffusers folder with {' and '.join(TEXT)}, or give `null`, T5's embedding of the empty text and its mask"
             )
-        # kept over a run, so not born under a host's inference mode
-        with torch.inference_mode(False), torch.no_grad():
-            parts = {name: text_part(self.folder / name, kind, self.network.dtype, self.device) for name, kind in TEXT.items()}
-            made = library().LTXPipeline(scheduler=None, vae=self.autoencoder, transformer=self.network, **parts)
-            return made.encode_prompt(words, device=self.device, do_classifier_free_guidance=False)[:2]
+        return embedded(self.folder, words, self.network.dtype, self.device)
 
     def decode(self, z: Tensor, fast: bool = False) -> Tensor:
         """Clips [B, 8 (T - 1) + 1, 3, H, W] of latents [B, T, C, h, w]. There is one decoder: `fast` changes nothing."""
@@ -162,6 +158,20 @@ class LTXVideo(Checkpointed):
             return embedding.detach().clone(), mask.detach().clone()
 
 
+def reads(folder: Path) -> bool:
+    """Whether a diffusers folder has all that reads prompts."""
+    return all((folder / part).is_dir() for part in TEXT)
+
+
+def embedded(folder: Path, words: str, dtype: torch.dtype, device: torch.device) -> Conditioning:
+    """A prompt's conditioning by the text encoder of a diffusers folder, which is loaded for the call. WeightsError for a damaged one."""
+    # kept over a run, so not born under a host's inference mode
+    with torch.inference_mode(False), torch.no_grad():
+        parts = {name: text_part(folder / name, kind, dtype, device) for name, kind in TEXT.items()}
+        made = library().LTXPipeline(scheduler=None, vae=None, transformer=None, **parts)
+        return made.encode_prompt(words, device=device, do_classifier_free_guidance=False)[:2]
+
+
 def load(
     path: str | Path, width: int = 512, height: int = 320, frames: int = 25, device: str | torch.device = "cpu", dtype: torch.dtype | None = None
 ) -> LTXVideo:
@@ -173,7 +183,11 @@ def load(
     """
     path, dtype = Path(path), dtype or runtime.tower_dtype(device)
     LTX.clip(width, height, frames)
+    null = None
     if path.is_dir():
+        if reads(path):
+            # first, and once: the text encoder takes more memory than all the rest, which would lie beside it later
+            null = embedded(path, "", dtype, torch.device(device))
         autoencoder = component(path, "vae", "AutoencoderKLLTXVideo", torch.float32)
         network = component(path, "transformer", "LTXVideoTransformer3DModel", dtype)
         causal = "LTXVideo095DownBlock3D" in config(path / "vae").get("down_block_types", ())
@@ -188,4 +202,4 @@ def load(
         settings, causal = ltx_file.transformer(there, told), ltx_file.causal(there, told)
         network = converted("LTXVideoTransformer3DModel", tensors(path, ltx_file.TRANSFORMER, dtype), settings, dtype, path)
     with torch.inference_mode(False):
-        return LTXVideo(network, autoencoder, width, height, frames, causal, folder=path if path.is_dir() else None).eval().to(device)
+        return LTXVideo(network, autoencoder, width, height, frames, causal, null, path if path.is_dir() else None).eval().to(device)
