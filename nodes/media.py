@@ -68,7 +68,7 @@ def latent_in(latent: dict[str, Any], generator: Generator) -> Tensor:
     if tuple(samples.shape) != wanted:
         raise ValueError(
             f"the latent has shape {tuple(samples.shape)}, this {generator.modality} generator takes {wanted}; "
-            "encode with this generator's own VAE, at the size it makes"
+            "encode with the VAE of this generator, at the size it makes"
         )
     if not torch.isfinite(samples).all():
         raise ValueError("the latent contains NaN or infinity: make it anew")
