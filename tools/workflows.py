@@ -103,6 +103,9 @@ KINDS = {
         height=680,
     ),
     "ConceptAlgebra_OpenRender": Kind({}, {"render": "CONCEPT_RENDER"}, RENDERED, height=160),
+    "ConceptAlgebra_SaveRender": Kind(
+        {"filename_prefix": ("STRING", "render"), "audio_format": ("COMBO", "flac")}, {"render": "CONCEPT_RENDER"}, {"path": "STRING"}, height=460
+    ),
     "ConceptAlgebra_Readout": Kind({"words": ("INT", 8)}, {**CONCEPT, **ENCODER}, {"words": "STRING", "phrase": "STRING"}, height=240),
     "ConceptAlgebra_CompareTracks": Kind(
         {}, {"honest": "CONCEPT_RENDER", "natural": "CONCEPT_RENDER"}, {"image": "IMAGE", "summary": "STRING"}, 460, 400
