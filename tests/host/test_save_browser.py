@@ -12,10 +12,11 @@ DROP = """async url => {
 }"""
 NODE = "app.graph.nodes.find(n => n.type === 'ConceptAlgebra_SaveRender')"
 SHOWS = {
-    # a picture and a clip are drawn by the page under the widgets, each in its renderer's way; it keeps what they are of
-    "image": f"() => app.nodeOutputs[{NODE}.id]?.images[0].filename.endsWith('.png') && (document.querySelector('.image-preview img, [data-node-id] img') || {NODE}.imgs?.[0].naturalWidth === 128)",
-    "video": "() => [...document.querySelectorAll('video')].some(v => (v.src || v.querySelector('source')?.src || '').includes('.mp4') && v.videoWidth === 128)",
-    "audio": "() => [...document.querySelectorAll('audio')].some(a => a.src.includes('.flac') && Math.abs(a.duration - 2.048) < 0.01)",
+    # the older renderer draws a picture on its canvas
+    "image": f"""() => {NODE}.imgs?.some(i => i.src.includes('.png') && i.naturalWidth === 128) ||
+        [...document.querySelectorAll('[data-node-id] img')].some(i => i.src.includes('.png') && i.naturalWidth === 128)""",
+    "video": "() => [...document.querySelectorAll('video')].some(v => v.currentSrc.includes('.mp4') && v.videoWidth === 128)",
+    "audio": "() => [...document.querySelectorAll('audio')].some(a => a.currentSrc.includes('.flac') && Math.abs(a.duration - 2.048) < 0.01)",
 }
 
 
