@@ -7,13 +7,14 @@ from . import host
 
 class ConceptAlgebra(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        from . import algebra, calibrate, encode, features, files, lists, load, priors, read, render, sae, save
+        from . import algebra, calibrate, checkpoint, encode, features, files, lists, load, priors, read, render, sae, save
 
         # here and not in on_load, which ComfyUI 0.8 does not call first
         host.register_folders()
         return [
             load.LoadConceptEncoder,
             load.LoadGenerator,
+            checkpoint.GeneratorFromCheckpoint,
             calibrate.CalibrateEncoder,
             encode.EncodeText,
             encode.EncodeImage,

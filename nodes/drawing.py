@@ -17,20 +17,16 @@ from ..ops.grad import differentiable
 from ..ops.instruments import Judge
 from ..ops.interpret.readout import spoken
 from ..ops.optimise import Step
-from ..ops.priors.settings import FlairSettings
+from ..ops.priors.settings import BridgeSettings, FlairSettings, NoSettings
 from ..ops.render import Render, Settings, finished
 from ..ops.report_instruments import NOTHING, readings, stopped
 from ..ops.showcase import picture
 from ..ops.space import Modality
 from ..ops.tracks import settings
 from . import host
+from .host_models import LoadedGenerator
 from .media import latent_out
 from .sockets import HostedEncoder, HostedGenerator, PriorChoice, Rendered
-
-WORKING = 2**30
-"""Bytes asked for a generator's part of one step, forward and backward, beside the weights. Of the pocket's, clips keep
-most: 0.4 GB with the looks that its own encoder takes."""
-
 
 def chosen(modality: Modality, prior: PriorChoice | None, steps: int, looks: int, candidates: int = 0) -> Settings:
     """The settings of the honest track, or of the natural one with a prior; for numbers that are 0 the usual ones."""
@@ -38,7 +34,8 @@ def chosen(modality: Modality, prior: PriorChoice | None, steps: int, looks: int
         made = settings(modality, "honest", steps=steps or None)
     else:
         made = settings(modality, "natural", steps=steps or None, prior=prior.settings)
-        made = replace(made, told=prior.told, schedule=replace(made.schedule, strength=prior.strength))
+        told = prior.told or prior.conditioning is not None
+        made = replace(made, told=told, schedule=replace(made.schedule, strength=prior.strength))
     if isinstance(made.prior, FlairSettings):  # the record says how many there are, not how many were allowed
         made = replace(made, prior=replace(made.prior, levels=min(made.prior.levels, made.schedule.steps)))
     return replace(made, crops=looks or made.crops, candidates=candidates or made.candidates)
@@ -58,6 +55,15 @@ def judged(judge: HostedEncoder | None, concept: Concept, encoder: HostedEncoder
     return Judge(judge.encoder, evaluate(str(concept), judge.encoder))
 
 
+def telling(generator: HostedGenerator, prior: PriorChoice | None) -> HostedGenerator:
+    """The generator that tells a prior what the prior node was given in place of the concept. ValueError for one that cannot."""
+    if prior is None or prior.conditioning is None:
+        return generator
+    if not isinstance(generator.generator, LoadedGenerator):
+        raise ValueError("the prior was given conditioning, which only a generator from Generator From Checkpoint can read; leave it unconnected")
+    return replace(generator, generator=generator.generator.telling(prior.conditioning))
+
+
 @contextmanager
 def at_work(
     encoder: HostedEncoder, generator: HostedGenerator, todo: Sequence[Settings], watching: Watching, judge: HostedEncoder | None = None
@@ -70,12 +76,18 @@ def at_work(
     if not space.words_embedded:  # rivals and readings are words: their tower is needed for this once
         host.load(encoder.of(["text"]))
         space.word_directions
+    natural = [made.prior for made in todo if not isinstance(made.prior, NoSettings)]
+    if natural and isinstance(drawing, LoadedGenerator):
+        drawing.condition(None)  # and so are the text encoders, where there are any
+        for words in (words for prior in natural if isinstance(prior, BridgeSettings) for words in (prior.positive, prior.negative)):
+            drawing.condition(words)
     towers = [tower for each in (encoder, judge) if each for tower in each.of([drawing.modality])]
     tower = encoder.encoder.towers[drawing.modality]
-    working = max(made.candidates * (WORKING + made.crops * tower.saved_bytes()) for made in todo)
-    device = host.load([*towers, generator.resident], working)
+    stepping = generator.working + (generator.denoising if natural else 0)
+    working = max(made.candidates * (stepping + made.crops * tower.saved_bytes()) for made in todo)
+    device = host.load([*towers, *generator.residents(bool(natural))], working)
     try:
-        with host.explained(watching.kept), differentiable(tower, drawing):
+        with host.explained(watching.kept), differentiable(tower, *generator.modules(bool(natural))):
             yield device
     finally:
         host.release()

@@ -1,6 +1,6 @@
-"""The only file that touches ComfyUI's internals: its memory manager, interrupts, progress, folders and media types.
+"""ComfyUI's memory manager, interrupts, progress, folders and media types.
 
-Written for ComfyUI 0.8.0 and newer; tried on 0.8.0 and 0.33.
+With host_models.py and host_families.py, for its loaded models, one of the three files that touch its internals. Written for ComfyUI 0.8.0 and newer; tried on 0.8.0 and 0.33.
 """
 
 from __future__ import annotations
@@ -36,14 +36,18 @@ class _Held(nn.Module):
 
 
 class Resident:
-    """A module in ComfyUI's memory management: on the device while it is used, elsewhere or freed when others need room."""
+    """A module in ComfyUI's memory management: on the device while it is used, elsewhere or freed when others need room.
 
-    def __init__(self, module: nn.Module):
+    patcher: of a module that ComfyUI itself has loaded.
+    """
+
+    def __init__(self, module: nn.Module, patcher: Any = None):
         from comfy import model_management
         from comfy.model_patcher import ModelPatcher
 
+        self.module = module
         # the plain patcher: the dynamic one streams weights through memory that autograd must not save
-        self.patcher = ModelPatcher(
+        self.patcher = patcher or ModelPatcher(
             _Held(module),
             load_device=model_management.get_torch_device(),
             offload_device=model_management.text_encoder_offload_device(),

@@ -127,5 +127,5 @@ class LoadGenerator(io.ComfyNode):
         from ..ops.generators.pocket import load
 
         module = load(GENERATORS[generator], encoder.encoder)
-        hosted = HostedGenerator(module, host.Resident(module))
+        hosted = HostedGenerator(module, (host.Resident(module),))
         return io.NodeOutput(hosted, GeneratorVAE(hosted))

@@ -11,6 +11,7 @@ from ..ops.generators.protocol import Generator
 from ..ops.render import Render
 from ..ops.showcase import picture
 from . import host
+from .host_models import LoadedGenerator
 
 
 def pixels_of(image: Tensor) -> Tensor:
@@ -44,9 +45,11 @@ def frames_of(video: Any) -> tuple[Tensor, float]:
 
 
 def latent_out(latent: Tensor, generator: Generator) -> dict[str, Any]:
-    """A latent of ours as LATENT: video with channels before time, as every video VAE has it."""
+    """A latent of ours as LATENT: video with channels before time, as every video VAE has it, and of a loaded model in the VAE's scale."""
     samples = latent.detach().clone().float().cpu()
-    if generator.modality == "video":
+    if isinstance(generator, LoadedGenerator):
+        samples = generator.to_vae(samples)
+    elif generator.modality == "video":
         samples = samples.movedim(2, 1)
     if generator.modality == "audio":
         return {"samples": samples, "type": "audio", "sample_rate": generator.rate}
@@ -65,10 +68,12 @@ def latent_in(latent: dict[str, Any], generator: Generator) -> Tensor:
     if tuple(samples.shape) != wanted:
         raise ValueError(
             f"the latent has shape {tuple(samples.shape)}, this {generator.modality} generator takes {wanted}; "
-            "encode with the VAE that came out of the same Load Generator"
+            "encode with this generator's own VAE, at the size it makes"
         )
     if not torch.isfinite(samples).all():
         raise ValueError("the latent contains NaN or infinity: make it anew")
+    if isinstance(generator, LoadedGenerator):
+        return generator.from_vae(samples)
     return samples.movedim(1, 2) if generator.modality == "video" else samples
 
 

@@ -28,6 +28,11 @@ def shift() -> io.Float.Input:
     return io.Float.Input("shift", default=1.0, min=0.1, max=10.0, step=0.1, tooltip=what, extra_dict=ADVANCED)
 
 
+def conditioning() -> io.Conditioning.Input:
+    what = "What the generator is told in place of the concept, from CLIP Text Encode, with guidance. Only Generator From Checkpoint can read it. It then draws that by itself."
+    return io.Conditioning.Input("conditioning", optional=True, tooltip=what)
+
+
 def prior() -> io.Output:
     what = "For Latent Optimiser or Dual Track. Leave it unconnected at a Latent Optimiser for the honest track."
     return PriorSocket.Output(display_name="prior", tooltip=what)
@@ -50,6 +55,7 @@ class VsdPrior(io.ComfyNode):
                 io.Float.Input("learning_rate", default=0.001, min=0.0001, max=0.1, step=0.0001, tooltip="Of the LoRA, in runs of up to 200 moves; longer ones take proportionally less.", extra_dict=ADVANCED),
                 io.Float.Input("guidance", default=1.0, min=0.0, max=30.0, step=0.1, tooltip="Where the generator is told the concept: 1 takes it as it is told, more exaggerates it.", extra_dict=ADVANCED),
                 shift(),
+                conditioning(),
             ],
             outputs=[prior()],
         )  # fmt: skip
@@ -57,10 +63,11 @@ class VsdPrior(io.ComfyNode):
     @classmethod
     @host.plain
     def execute(
-        cls, strength: float, told: bool, every: int, rank: int, replay: int, learning_rate: float, guidance: float, shift: float
-    ) -> io.NodeOutput:
+        cls, strength: float, told: bool, every: int, rank: int, replay: int, learning_rate: float, guidance: float, shift: float,
+        conditioning: list | None = None,
+    ) -> io.NodeOutput:  # fmt: skip
         made = VsdSettings(rank=rank, every=every, lr=learning_rate, replay=replay, shift=shift, guidance=guidance)
-        return io.NodeOutput(PriorChoice(made, strength, told))
+        return io.NodeOutput(PriorChoice(made, strength, told, conditioning))
 
 
 class FlairPrior(io.ComfyNode):
@@ -77,14 +84,17 @@ class FlairPrior(io.ComfyNode):
                 io.Boolean.Input("told", default=True, optional=True, tooltip=TOLD),
                 io.Int.Input("levels", default=0, min=0, max=MOST_STEPS, optional=True, tooltip="Noise levels on the way down; 0 for one at every step. Fewer are faster and draw less cleanly.", extra_dict=ADVANCED),
                 io.Float.Input("guidance", default=FlairSettings.guidance, min=0.0, max=30.0, step=0.1, optional=True, tooltip="Where the generator is told the concept: 1 takes it as it is told, more exaggerates it, 0 does not listen.", extra_dict=ADVANCED),
+                conditioning(),
             ],
             outputs=[prior()],
         )  # fmt: skip
 
     @classmethod
     @host.plain
-    def execute(cls, strength: float, told: bool = True, levels: int = 0, guidance: float = FlairSettings.guidance) -> io.NodeOutput:
-        return io.NodeOutput(PriorChoice(FlairSettings(levels or MOST_STEPS, guidance), strength, told))
+    def execute(
+        cls, strength: float, told: bool = True, levels: int = 0, guidance: float = FlairSettings.guidance, conditioning: list | None = None
+    ) -> io.NodeOutput:
+        return io.NodeOutput(PriorChoice(FlairSettings(levels or MOST_STEPS, guidance), strength, told, conditioning))
 
 
 class BridgePrior(io.ComfyNode):

@@ -13,7 +13,7 @@ from ..ops.objective.views import CUTOUTS, SHRINKING
 from ..ops.priors.settings import FlairSettings
 from ..ops.render import render
 from . import host
-from .drawing import Watching, at_work, chosen, doubts, judged, kept, note, report
+from .drawing import Watching, at_work, chosen, doubts, judged, kept, note, report, telling
 from .media import latent_in, latent_out, outputs
 from .priors import MOST_STEPS
 from .read import beside, line, shown
@@ -128,6 +128,7 @@ class LatentOptimiser(io.ComfyNode):
     ) -> io.NodeOutput:  # fmt: skip
         if framing not in FRAMINGS:  # ComfyUI checks what is typed, and not what comes over a link
             raise ValueError(f"framing is '{framing}', expected {', '.join(FRAMINGS)}")
+        generator = telling(generator, prior)
         drawing, track = generator.generator, "natural" if prior else "honest"
         made = chosen(drawing.modality, prior, steps, looks, candidates)
         terms = {name.removesuffix("_weight"): value for name, value in weights.items()}
@@ -181,7 +182,9 @@ class DualTrack(io.ComfyNode):
     ) -> io.NodeOutput:  # fmt: skip
         if not 0 <= dial <= 1:  # ComfyUI checks what is typed, and not what comes over a link
             raise ValueError(f"dial must lie in 0..1, from the honest to the natural track, not {dial:g}")
-        drawing, prior = generator.generator, prior or USUAL
+        prior = prior or USUAL
+        generator = telling(generator, prior)
+        drawing = generator.generator
         concept.space.require(encoder.encoder.space)
         names = {0.0: "honest", dial: f"between, {dial:g}", 1.0: "natural"} | {0.0: "honest", 1.0: "natural"}
         dialled = {name: replace(prior, strength=at * prior.strength) if at else None for at, name in sorted(names.items())}

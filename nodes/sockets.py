@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from comfy_api.latest import io
+from torch import nn
 
 from ..ops.concept import Concept
 from ..ops.encoders.protocol import Encoder
@@ -33,6 +35,11 @@ ALGEBRA, MEDIA, FEATURES, RENDERING, READING, FILES = (
 )
 
 
+WORKING = 2**30
+"""Bytes asked for a pocket generator's part of one step, forward and backward, beside the weights. Clips keep most: 0.4 GB
+with the looks that the pocket's own encoder takes."""
+
+
 @dataclass(frozen=True)
 class HostedEncoder:
     """CONCEPT_ENCODER: an encoder whose towers are each in ComfyUI's memory management, and the file it is from; None for
@@ -51,19 +58,38 @@ class HostedEncoder:
 
 @dataclass(frozen=True)
 class HostedGenerator:
-    """CONCEPT_GENERATOR: a generator in ComfyUI's memory management."""
+    """CONCEPT_GENERATOR: a generator in ComfyUI's memory management.
+
+    decoder: what decodes a latent. denoiser: what a prior needs besides; nothing where the decoder has it in it. working,
+    denoising: bytes that a step of one latent takes beside the weights, without a prior, and what comes on top with one.
+    """
 
     generator: Generator = field(repr=False)
-    resident: Resident = field(repr=False)
+    decoder: tuple[Resident, ...] = field(repr=False)
+    denoiser: tuple[Resident, ...] = field(default=(), repr=False)
+    working: int = WORKING
+    denoising: int = 0
+
+    def residents(self, natural: bool) -> list[Resident]:
+        """What has to be on the device, all of it at once, with a prior or without."""
+        return [*self.decoder, *(self.denoiser if natural else ())]
+
+    def modules(self, natural: bool) -> list[nn.Module]:
+        """What has to be differentiable."""
+        return [self.generator, *(resident.module for resident in self.denoiser if natural)]
 
 
 @dataclass(frozen=True)
 class PriorChoice:
-    """CONCEPT_PRIOR: which prior and how, how strong (0..1, see `schedule.Schedule.strength`), and whether it is told the concept."""
+    """CONCEPT_PRIOR: which prior and how, how strong (0..1, see `schedule.Schedule.strength`), and whether it is told the concept.
+
+    conditioning: what it is told instead, for generators that read CONDITIONING.
+    """
 
     settings: PriorSettings
     strength: float
     told: bool
+    conditioning: Any = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ class GeneratorVAE:
         return 1 if self.hosted.generator.modality == "video" else None
 
     def _ready(self) -> torch.device:
-        return host.load([self.hosted.resident])
+        return host.load(self.hosted.residents(False))
 
 
 def fitted(wave: Tensor, generator) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
@@ -11,6 +12,7 @@ from torch import Tensor
 from .generators.protocol import Generator
 from .particles import started
 from .priors.protocol import Prior
+from .priors.vsd import PriorAlarm
 from .run_state import described
 from .schedule import Schedule
 
@@ -39,10 +41,12 @@ def alone(
     else:
         z, done = None, 0
         # kept for good, so nothing may be born under a host's inference mode
-        with torch.inference_mode(False), torch.no_grad():
+        with torch.inference_mode(False), torch.no_grad(), warnings.catch_warnings():
+            # an alarm here would be read as the render's
+            warnings.simplefilter("ignore", PriorAlarm)
             for schedule, prior in stages:
                 z, rng = started(generator, seeds, z)
-                prior.begin(z, generator.condition(None), schedule.steps, rng)
+                prior.begin(z, schedule.steps, rng)
                 for index in range(schedule.steps):
                     if prior.wants(index):
                         z = z + schedule.strength * prior.step(z, index).delta

@@ -121,7 +121,7 @@ def optimise(
         run = {"rng": rng.get_state(), "slowed": slowed, "ended": stopped is not None or index == schedule.steps}
         return RunState.of(index, made_with, everything | {"run": run})
 
-    prior.begin(first.detach().clone(), generator.condition(None), schedule.steps, rng)
+    prior.begin(first.detach().clone(), schedule.steps, rng)
     if state is not None:
         for name, part in {**parts, "prior": prior}.items():
             part.load_state_dict(state.part(name))

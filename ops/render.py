@@ -149,8 +149,10 @@ def renders(
     start = None if start is None else start.repeat_interleave(settings.candidates, 0)
     objective = alignment(concept, encoder, generator, settings.weights, settings.crops, seeds[0], settings.framing)
     mark = fingerprint({"": concept.direction})
-    # a stopped run is not taken up for another target
-    named = replace(objective, description=f"{objective.description} at {concept} ({mark})")
+    # a stopped run is not taken up for another target, from another start or with another judge
+    begins = "" if start is None else f", from a latent {fingerprint({'': start})}"
+    judges = "" if judge is None else f", judged by {judge.encoder.space.encoder_id}"
+    named = replace(objective, description=f"{objective.description} at {concept} ({mark}){begins}{judges}")
     chooser = judge or Judge(encoder, concept)
     weathered = (lambda media: media) if judge else (lambda media: worn(media, generator.modality))
     presented = lambda media: weathered(fitted(media, generator.modality))  # noqa: E731

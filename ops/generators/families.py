@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 
 import torch
 from torch import Tensor
@@ -43,6 +43,7 @@ def index(t: Tensor, steps: int = 1000) -> Tensor:
     return t.clamp(0, 1) * (steps - 1)
 
 
+@lru_cache(maxsize=8)
 def _log_sigmas(first: float, last: float, steps: int) -> Tensor:
     with torch.inference_mode(False):
         # in double on the CPU: the product of a thousand factors

@@ -40,7 +40,7 @@ class Bridge:
         self.generator, self.settings = generator, settings
         self._positive, self._negative = (generator.condition(words) for words in (settings.positive, settings.negative))
 
-    def begin(self, z: Tensor, cond: Any, total_steps: int, rng: torch.Generator) -> None:
+    def begin(self, z: Tensor, total_steps: int, rng: torch.Generator) -> None:
         self._rng, self._taken = rng, 0
         self._total = -(-total_steps // self.settings.every)
 

@@ -44,8 +44,8 @@ class Flair:
         self.generator, self.settings, self.highest = generator, settings, highest
         self.told, self._cond = cond is not None, cond
 
-    def begin(self, z: Tensor, cond: Any, total_steps: int, rng: torch.Generator) -> None:
-        self._null, self._rng = cond, rng
+    def begin(self, z: Tensor, total_steps: int, rng: torch.Generator) -> None:
+        self._null, self._rng = self.generator.condition(None), rng
         count = min(self.settings.levels, total_steps)
         self._times = {level * total_steps // count: self.highest * (1 - level / count) for level in range(count)}
         self._time = self.highest

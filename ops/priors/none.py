@@ -15,7 +15,7 @@ class NoPrior:
 
     sweeps = False
 
-    def begin(self, z: Tensor, cond: Any, total_steps: int, rng: torch.Generator) -> None:
+    def begin(self, z: Tensor, total_steps: int, rng: torch.Generator) -> None:
         pass
 
     def estimate(self, z: Tensor) -> Tensor:

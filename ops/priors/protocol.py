@@ -29,8 +29,8 @@ class Prior(Protocol):
 
     sweeps: bool
 
-    def begin(self, z: Tensor, cond: Any, total_steps: int, rng: torch.Generator) -> None:
-        """Start a run of `total_steps` from latent z, under conditioning `cond`, drawing from the run's `rng`."""
+    def begin(self, z: Tensor, total_steps: int, rng: torch.Generator) -> None:
+        """Start a run of `total_steps` from latent z, drawing from the run's `rng`."""
 
     def estimate(self, z: Tensor) -> Tensor:
         """The clean latent that z stands for, differentiable in z: what is decoded and judged. z itself for most."""

@@ -58,8 +58,8 @@ class Vsd:
     has memorised the latent, near 1 it knows no more of it than the frozen net does, because it has not learned or because
     the latent is natural. After a quarter of the run either is an alarm, 1.0, and a `PriorAlarm` warning once a run.
 
-    cond: conditioning for both nets in place of the run's, of which the frozen one alone is given `guidance`
-    (classifier-free, with the run's as the unconditional). lora: a trained one to begin with in place of a fresh one; the
+    cond: conditioning for both nets in place of no prompt, of which the frozen one alone is given `guidance`
+    (classifier-free, with no prompt as the unconditional). lora: a trained one to begin with in place of a fresh one; the
     prior trains on it.
     """
 
@@ -72,9 +72,9 @@ class Vsd:
         self.told = cond is not None
         self._given_cond, self._given_lora = cond, lora
 
-    def begin(self, z: Tensor, cond: Any, total_steps: int, rng: torch.Generator) -> None:
-        self._null, self._rng, self._device = cond, rng, z.device
-        self._cond = cond if self._given_cond is None else self._given_cond
+    def begin(self, z: Tensor, total_steps: int, rng: torch.Generator) -> None:
+        self._null, self._rng, self._device = self.generator.condition(None), rng, z.device
+        self._cond = self._null if self._given_cond is None else self._given_cond
         self._total = -(-total_steps // self.settings.every)
         self._warmup = min(WARMUP, self._total // 10)
         self._lr = self.settings.lr * min(1.0, SHORT / self._total)

@@ -55,7 +55,7 @@ def test_the_distilling_priors(generator, settings):
     with apple_silicon():
         prior = make(settings, generator, cond=cond)
         z = generator.start(1, 0)
-        prior.begin(z, generator.condition(None), 60, torch.Generator("cpu").manual_seed(0))
+        prior.begin(z, 60, torch.Generator("cpu").manual_seed(0))
         for step in range(2):  # the second is shown the first's latent, and has moments
             delta = prior.step(z, step).delta
     assert torch.isfinite(delta).all()

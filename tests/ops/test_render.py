@@ -11,6 +11,7 @@ from toys import ToyClip, ToyPicture, ToySound
 from concept_algebra.ops import alone as remembered
 from concept_algebra.ops.alone import alone
 from concept_algebra.ops.concept import Concept
+from concept_algebra.ops.generators.pocket import load
 from concept_algebra.ops.instruments import Judge, cosines
 from concept_algebra.ops.objective.value import Measure, Objective
 from concept_algebra.ops.optimise import optimise
@@ -18,6 +19,7 @@ from concept_algebra.ops.pyramid import Pyramid
 from concept_algebra.ops.priors.flair import Flair
 from concept_algebra.ops.priors.none import NoPrior
 from concept_algebra.ops.priors.settings import FlairSettings, NoSettings, VsdSettings
+from concept_algebra.ops.priors.vsd import PriorAlarm
 from concept_algebra.ops.render import APART, RESTART, render, renders, stages
 from concept_algebra.ops.run_state import OtherRun, RunState
 from concept_algebra.ops.tracks import both, dialled, settings
@@ -268,6 +270,16 @@ def test_alone_is_made_once_for_every_target_and_with_room_for_few(monkeypatch):
     assert len(calls) > 2 * count, "the oldest was forgotten"
 
 
+def test_a_lone_prior_raises_no_alarm_that_would_be_the_renders(target, encoder, recwarn):
+    generator, chosen = load("image", encoder), dialled("image", 1.0, steps=8, prior=VsdSettings(replay=0, rank=2, lr=1e-9))
+    [(schedule, prior)] = stages(chosen, generator, False)
+    alone(generator, [(schedule, prior)], [5])
+    assert not [w for w in recwarn if w.category is PriorAlarm]
+    nothing = Objective("nothing", lambda media, moment: Measure(0 * media.flatten(1).sum(1), {}))
+    list(optimise(generator, nothing, prior, schedule, 5))
+    assert [w for w in recwarn if w.category is PriorAlarm], "what learns nothing is one in a render"
+
+
 def test_alone_shows_every_step_and_stops_when_it_is_asked_to():
     class Stop(Exception):
         pass
@@ -361,6 +373,12 @@ def test_a_render_of_another_target_is_not_taken_up(target, encoder):
         made(Concept.from_text("water", encoder), encoder, state=states[2])
     with pytest.raises(OtherRun, match="its objective was"):
         made(target, encoder, 1.0, state=states[2])
+    with pytest.raises(OtherRun, match="from a latent"):
+        made(target, encoder, state=states[2], start=torch.ones(1, 3, 16, 16))
+    other = copy.copy(encoder)
+    other.space = dataclasses.replace(encoder.space, id="another-0")
+    with pytest.raises(OtherRun, match="judged by another"):
+        made(target, encoder, state=states[2], judge=Judge(other, Concept.from_text("fire", other)))
 
 
 def test_numbers_on_the_hot_path_suit_apple_silicon(target, encoder):

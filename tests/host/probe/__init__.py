@@ -9,6 +9,8 @@ from pathlib import Path
 import torch
 from comfy_api.latest import ComfyExtension, io
 
+from . import checkpoints
+
 
 class Probe(io.ComfyNode):
     @classmethod
@@ -40,7 +42,7 @@ class Probe(io.ComfyNode):
                 part.to(torch.float16).to(torch.float32)
         spoilt = sum(grad.frozen(p) for part in (drawing, looking) for p in part.parameters())
         before = [p.requires_grad for p in drawing.parameters()]
-        host.load([*encoder.of([drawing.modality]), generator.resident])
+        host.load([*encoder.of([drawing.modality]), *generator.residents(True)])
         with grad.differentiable(drawing, looking):
             direction = concept.direction.clone()
             space = looking.space
@@ -117,7 +119,7 @@ class Bare(io.ComfyNode):
 
 class Extension(ComfyExtension):
     async def get_node_list(self):
-        return [Probe, Failing, Bare]
+        return [Probe, Failing, Bare, *checkpoints.NODES]
 
 
 async def comfy_entrypoint():

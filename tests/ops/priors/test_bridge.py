@@ -18,7 +18,7 @@ SETTINGS = BridgeSettings("right", "wrong")
 def swept(right, wrong, scale=1.0, steps=300, size=1):
     generator = GaussianGenerator((SIZE,), words={"right": right, "wrong": wrong})
     z, prior = scale * generator.start(size, 5), Bridge(generator, SETTINGS)
-    prior.begin(z, None, steps, torch.Generator("cpu").manual_seed(3))
+    prior.begin(z, steps, torch.Generator("cpu").manual_seed(3))
     for step in range(steps):
         z = z + prior.step(z, step).delta
     return z
@@ -28,7 +28,7 @@ def swept(right, wrong, scale=1.0, steps=300, size=1):
 def test_it_is_the_normalised_difference_of_two_exact_predictions(family):
     generator = GaussianGenerator((SIZE,), family=family, words={"right": (0.5, 1.0), "wrong": (0.0, 0.6)})
     z, prior, rng = generator.start(2, 5), Bridge(generator, SETTINGS), torch.Generator("cpu").manual_seed(3)
-    prior.begin(z, None, 10, torch.Generator("cpu").manual_seed(3))
+    prior.begin(z, 10, torch.Generator("cpu").manual_seed(3))
     for step in range(10):
         pushed = prior.step(z, step)
         t = torch.rand(2, generator=rng).clamp(0.02, 0.98)
@@ -54,13 +54,13 @@ def test_taken_up_again_the_run_is_bit_equal():
     generator = GaussianGenerator(words={"right": (0.5, 1.0), "wrong": (0.0, 0.6)})
     z, rng = generator.start(1, 5), torch.Generator("cpu").manual_seed(3)
     first, second = Bridge(generator, SETTINGS), Bridge(generator, SETTINGS)
-    first.begin(z, None, 20, rng)
+    first.begin(z, 20, rng)
     for step in range(10):
         z = z + first.step(z, step).delta
     state, at = first.state_dict(), rng.get_state()
     expected = first.step(z, 10).delta
     again = torch.Generator("cpu")
-    second.begin(torch.zeros_like(z), None, 20, again)
+    second.begin(torch.zeros_like(z), 20, again)
     second.load_state_dict(state)
     again.set_state(at)
     assert torch.equal(second.step(z, 10).delta, expected)
@@ -83,6 +83,6 @@ def test_the_pocket_takes_the_words():
     generator = load("image", encoders.load())
     prior = Bridge(generator, BridgeSettings())
     z = generator.start(2, 0)
-    prior.begin(z, generator.condition(None), 10, torch.Generator("cpu").manual_seed(0))
+    prior.begin(z, 10, torch.Generator("cpu").manual_seed(0))
     delta = prior.step(z, 0).delta
     assert delta.shape == z.shape and 0 < float(delta.abs().mean()) <= 0.3

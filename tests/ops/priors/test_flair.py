@@ -16,7 +16,7 @@ def swept(generator, scale, steps=100, levels=50):
     rng = torch.Generator("cpu").manual_seed(3)
     z = scale * generator.start(1, 5)
     prior = Flair(generator, FlairSettings(levels))
-    prior.begin(z, None, steps, rng)
+    prior.begin(z, steps, rng)
     for step in range(steps):
         if prior.wants(step):
             z = z + prior.step(z, step).delta
@@ -44,7 +44,7 @@ def test_more_levels_come_nearer():
 def test_one_call_a_level_and_levels_fall():
     prior = Flair(GaussianGenerator(), FlairSettings(7))
     z = prior.generator.start(1, 0)
-    prior.begin(z, None, 100, torch.Generator("cpu"))
+    prior.begin(z, 100, torch.Generator("cpu"))
     asked = [step for step in range(100) if prior.wants(step)]
     times = [prior.step(z, step).stats["prior_time"] for step in asked]
     assert len(asked) == 7 and asked[0] == 0
@@ -53,7 +53,7 @@ def test_one_call_a_level_and_levels_fall():
 
 def test_fewer_steps_than_levels_gives_a_level_a_step():
     prior = Flair(GaussianGenerator(), FlairSettings(50))
-    prior.begin(prior.generator.start(1, 0), None, 6, torch.Generator("cpu"))
+    prior.begin(prior.generator.start(1, 0), 6, torch.Generator("cpu"))
     assert all(prior.wants(step) for step in range(6))
 
 
@@ -69,7 +69,7 @@ def test_taken_up_again_the_run_is_bit_equal():
     rng = torch.Generator("cpu").manual_seed(3)
     first = Flair(generator, FlairSettings(10))
     start = generator.start(1, 5)
-    first.begin(start, None, 40, rng)
+    first.begin(start, 40, rng)
     half = start
     for step in range(20):
         if first.wants(step):
@@ -79,7 +79,7 @@ def test_taken_up_again_the_run_is_bit_equal():
 
     second = Flair(generator, FlairSettings(10))
     rng = torch.Generator("cpu").manual_seed(99)
-    second.begin(torch.zeros_like(start), None, 40, rng)
+    second.begin(torch.zeros_like(start), 40, rng)
     second.load_state_dict(state)
     rng.set_state(drawn)
     assert torch.equal(go(second, half, range(20, 40)), whole)
@@ -89,7 +89,7 @@ def test_a_move_between_levels_is_a_move_of_the_noisy_latent():
     generator = GaussianGenerator()
     prior = Flair(generator, FlairSettings(4))
     z = generator.start(1, 5)
-    prior.begin(z, None, 4, torch.Generator("cpu").manual_seed(3))
+    prior.begin(z, 4, torch.Generator("cpu").manual_seed(3))
     for step in range(3):
         z = z + prior.step(z, step).delta
     time = torch.tensor([0.5])  # of the third of four levels
@@ -104,7 +104,7 @@ def test_gradient_comes_back_through_the_denoiser():
     generator = GaussianGenerator((6,))
     prior = Flair(generator, FlairSettings(4))
     z = generator.start(1, 5).double()
-    prior.begin(z, None, 4, torch.Generator("cpu").manual_seed(3))
+    prior.begin(z, 4, torch.Generator("cpu").manual_seed(3))
     for step in range(3):
         z = z + prior.step(z, step).delta
     assert torch.autograd.gradcheck(prior.estimate, z.clone().requires_grad_())
@@ -118,7 +118,7 @@ def test_both_priors_are_priors():
 def test_no_prior_never_moves_anything():
     prior = NoPrior()
     z = torch.ones(1, 3)
-    prior.begin(z, None, 10, torch.Generator("cpu"))
+    prior.begin(z, 10, torch.Generator("cpu"))
     assert not any(prior.wants(step) for step in range(10))
     assert torch.equal(prior.step(z, 0).delta, torch.zeros(1, 3))
     assert prior.estimate(z) is z
@@ -130,7 +130,7 @@ def test_told_a_mean_it_ends_at_guidance_times_it(guidance):
     generator = GaussianGenerator((SIZE,), deviation=0.5, words={"there": (1.0, 0.5)})
     prior = Flair(generator, FlairSettings(200, guidance), cond=generator.condition("there"))
     z = generator.start(1, 5)
-    prior.begin(z, generator.condition(None), 200, torch.Generator("cpu").manual_seed(3))
+    prior.begin(z, 200, torch.Generator("cpu").manual_seed(3))
     for step in range(200):
         z = z + prior.step(z, step).delta
     z = prior.estimate(z)
@@ -150,7 +150,7 @@ def test_from_a_given_latent_it_keeps_what_little_noise_cannot_hide():
     def restarted(highest):
         prior = Flair(generator, FlairSettings(50), highest)
         z = given.clone()
-        prior.begin(z, None, 50, torch.Generator("cpu").manual_seed(3))
+        prior.begin(z, 50, torch.Generator("cpu").manual_seed(3))
         for step in range(50):
             z = z + prior.step(z, step).delta
         z = prior.estimate(z)

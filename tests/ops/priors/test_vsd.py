@@ -22,7 +22,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::concept_algebra.ops.priors.vsd.
 
 def begun(generator, z, settings=QUICK, steps=300, seed=3, **more):
     prior = Vsd(generator, settings, **more)
-    prior.begin(z, None, steps, torch.Generator("cpu").manual_seed(seed))
+    prior.begin(z, steps, torch.Generator("cpu").manual_seed(seed))
     return prior
 
 
@@ -183,7 +183,7 @@ def test_taken_up_again_the_run_is_bit_equal(pocket_generator):
 
     def begin(rng):
         prior = Vsd(pocket_generator, settings)
-        prior.begin(start, pocket_generator.condition(None), 12, rng)
+        prior.begin(start, 12, rng)
         return prior
 
     rng = torch.Generator("cpu").manual_seed(3)
@@ -214,7 +214,7 @@ def test_thirty_steps_on_the_shipped_prior_keep_a_natural_latent_natural(pocket_
     z = pocket_generator.sample(null, 4, seed=11, steps=8)[3:4]
     z = z / z.square().mean().sqrt()
     prior = Vsd(pocket_generator, VsdSettings())
-    prior.begin(z, null, 30, torch.Generator("cpu").manual_seed(0))
+    prior.begin(z, 30, torch.Generator("cpu").manual_seed(0))
     state = {k: v.clone() for k, v in pocket_generator.state_dict().items()}
     seen = []
     for step in range(30):
@@ -231,7 +231,7 @@ def test_it_learns_within_a_hosts_inference_mode(pocket_generator):
     with torch.inference_mode():
         z = pocket_generator.start(1, 0)
         prior = Vsd(pocket_generator, VsdSettings(rank=2))
-        prior.begin(z, pocket_generator.condition(None), 10, torch.Generator("cpu"))
+        prior.begin(z, 10, torch.Generator("cpu"))
         prior.step(z, 0), prior.step(z, 1)
     assert any(p.detach().abs().sum() > 0 for p in prior.lora.parameters()[1::2])
 

@@ -1,0 +1,60 @@
+"""Recomputing a large network's blocks on the way back, for gradients in a LoRA that would not fit in memory otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from ..priors.lora import LoRA
+from .latent_diffusion import LatentDiffusion
+
+
+class Checkpointed(LatentDiffusion):
+    """A `LatentDiffusion` that keeps only what lies between the blocks of its network when gradients in a LoRA are asked for.
+
+    A member adds `blocks`. Without a LoRA, or without gradients, its network runs as it is.
+    """
+
+    def blocks(self) -> Iterable[nn.Module]:
+        """Modules of the network, none within another, that are computed again each by itself."""
+        raise NotImplementedError
+
+    def predict_x0(self, x_t: Tensor, t: Tensor, cond: Any, lora: LoRA | None = None) -> Tensor:
+        """As `LatentDiffusion.predict_x0`; the gradient is that without recomputation."""
+        wanted = lora is not None and torch.is_grad_enabled()
+        with checkpointed(self.blocks(), lora) if wanted else nullcontext():
+            return super().predict_x0(x_t, t, cond, lora)
+
+
+@contextmanager
+def checkpointed(blocks: Iterable[nn.Module], lora: LoRA | None = None) -> Iterator[None]:
+    """Within it the blocks keep what they were given and no more; on the way back they run again, with `lora` on if there is one.
+
+    For use while `lora` is on. The blocks must compute the same from the same, so no dropout (Chen et al. 2016, arXiv 1604.06174).
+    """
+    going_forward = True
+
+    def recomputed(forward):
+        def run(*args, **kwargs):
+            # by the time of the way back the LoRA is off again: whoever uses the module then gets the module
+            with nullcontext() if going_forward or lora is None else lora.on():
+                return forward(*args, **kwargs)
+
+        return lambda *args, **kwargs: checkpoint(run, *args, use_reentrant=False, preserve_rng_state=False, **kwargs)
+
+    changed = []
+    try:
+        for block in blocks:
+            # in the instance, which hides the class's own until it is deleted
+            block.forward = recomputed(block.forward)
+            changed.append(block)
+        yield
+    finally:
+        going_forward = False
+        for block in changed:
+            del block.forward

@@ -1,0 +1,137 @@
+"""Models of the diffusers library from folders and single files: offline, whole or not at all, and in one line what is missing.
+
+The library is optional and imported only where something of it is loaded.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..space import fingerprint
+from ..weights import WeightsError
+
+SAMPLED = 256
+"""Values of a tensor that count in `mark`."""
+
+
+def library() -> ModuleType:
+    """diffusers. ModuleNotFoundError with what to install where it, or what it needs, is not there."""
+    try:
+        import diffusers
+        import transformers  # noqa: F401  what most of its classes need, and fail late without
+    except ImportError as error:
+        raise ModuleNotFoundError(f"this generator needs two libraries: pip install diffusers transformers ({error})") from error
+    return diffusers
+
+
+def component(folder: Path, name: str, kind: str, dtype: torch.dtype) -> nn.Module:
+    """The model of class `kind` in the subfolder `name` of a diffusers folder, or in the folder itself for an empty name.
+
+    Frozen, in evaluation mode, on the CPU, in `dtype`. WeightsError, naming the folder, for another model's, for damaged ones and
+    unless every parameter is in the folder's safetensors files; ModuleNotFoundError as `library`.
+    """
+    place = folder / name
+    found = config(place).get("_class_name")
+    if found != kind:
+        raise WeightsError(f"{place} has a model of class {found}, expected {kind}")
+    settings = {"torch_dtype": dtype, "local_files_only": True, "use_safetensors": True, "output_loading_info": True}
+    try:
+        # what is kept must not be born under a host's inference mode
+        with torch.inference_mode(False):
+            model, told = getattr(library(), kind).from_pretrained(str(place), **settings)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise WeightsError(f"{place}: {_line(error)}") from error
+    # the library fills what is missing with random numbers and goes on
+    if faults := [f"{fault.removesuffix('_keys')} {sorted(map(str, told[fault]))[:4]}" for fault in ("missing_keys", "unexpected_keys") if told[fault]]:
+        raise WeightsError(f"{place} does not fit {kind}: {', '.join(faults)}")
+    return model.eval().requires_grad_(False)
+
+
+def text_part(folder: Path, kind: str, dtype: torch.dtype, device: torch.device) -> Any:
+    """A text encoder on the device, frozen and in `dtype`, or a tokenizer, of a class of transformers. WeightsError, naming the folder."""
+    library()
+    import transformers
+
+    cls = getattr(transformers, kind)
+    model = issubclass(cls, nn.Module)
+    try:
+        made = cls.from_pretrained(str(folder), local_files_only=True, **({"dtype": dtype, "use_safetensors": True} if model else {}))
+    except (OSError, ValueError, RuntimeError) as error:
+        raise WeightsError(f"{folder}: {_line(error)}") from error
+    return made.eval().requires_grad_(False).to(device) if model else made
+
+
+def config(place: Path, name: str = "config.json") -> dict[str, Any]:
+    """What the configuration file `name` in a folder says. WeightsError without one, or for one that cannot be read."""
+    try:
+        return json.loads((place / name).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{place} is no folder of the diffusers library: {name} cannot be read ({_line(error)})") from error
+
+
+def shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """The shape of every tensor in a safetensors file. WeightsError for any other file and for none."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path} is not a safetensors file: {_line(error)}") from error
+
+
+def tensors(path: Path, prefix: str, dtype: torch.dtype) -> dict[str, Tensor]:
+    """Those tensors of a safetensors file whose names begin with `prefix`, in `dtype`, on the CPU."""
+    from safetensors import safe_open
+
+    with torch.inference_mode(False), safe_open(path, "pt") as file:
+        # copies: a tensor that stays mapped to its file would keep others from replacing the file on Windows
+        return {name: file.get_tensor(name).to(dtype, copy=True) for name in file.keys() if name.startswith(prefix)}
+
+
+def converted(kind: str, stored: dict[str, Tensor], settings: Mapping[str, Any], dtype: torch.dtype, source: Path) -> nn.Module:
+    """A model of class `kind` made with `settings` from the tensors that a single file has for it, in the file's own names.
+
+    The library renames and splits them; `stored` is emptied. Frozen, in evaluation mode, on the CPU, in `dtype`.
+    WeightsError, naming `source`, unless they fit to the last number; ModuleNotFoundError as `library`.
+    """
+    cls, given = getattr(library(), kind), sum(tensor.numel() for tensor in stored.values())
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "config.json").write_text(json.dumps({"_class_name": kind, **settings}), encoding="utf-8")
+        try:
+            with torch.inference_mode(False):
+                # the library's own way to another dtype warns, whatever it is
+                model = nn.Module.to(cls.from_single_file(stored, config=folder, local_files_only=True), dtype)
+        except NotImplementedError as error:  # how the library meets a tensor that nothing was put into
+            raise WeightsError(f"{source} does not fit {kind}: some of its tensors are missing") from error
+        except (OSError, ValueError, KeyError, RuntimeError, IndexError) as error:
+            raise WeightsError(f"{source} does not fit {kind}: {_line(error)}") from error
+    # the library leaves what is missing empty or random, and what is left over aside
+    if (taken := sum(tensor.numel() for tensor in model.state_dict().values())) != given:
+        raise WeightsError(f"{source} does not fit {kind}: it takes {taken:,} numbers, and the file has {given:,} for it")
+    if empty := [name for name, tensor in model.state_dict().items() if tensor.is_meta]:
+        raise WeightsError(f"{source} does not fit {kind}: missing {empty[:4]}")
+    return model.eval().requires_grad_(False)
+
+
+def mark(*modules: nn.Module) -> str:
+    """Twelve hexadecimal digits for the weights of modules, of which a sample of every tensor counts: no two trainings agree there."""
+    sampled = {}
+    for i, module in enumerate(modules):
+        for name, tensor in module.state_dict().items():
+            values = tensor.detach().reshape(-1)
+            sampled[f"{i}.{name}"] = values[:: max(1, len(values) // SAMPLED)]
+    return fingerprint(sampled)
+
+
+def _line(error: Exception) -> str:
+    """The first line of what an error says."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,186 @@
+"""Generator From Checkpoint on a real ComfyUI: small checkpoints in the official layouts, loaded by ComfyUI's own Load Checkpoint."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny_ltx
+import tiny_sd3
+import tiny_sdxl
+import tiny_stable_audio
+from graphs import node
+from PIL import Image
+
+FAMILIES = {
+    "sd3": (tiny_sd3.write, {"width": 32, "height": 32}, node(".EmptySD3LatentImage", width=32, height=32, batch_size=1)),
+    "audio": (tiny_stable_audio.write, {"seconds": 0.09}, node(".EmptyLatentAudio", seconds=0.1, batch_size=1)),
+    "ltx": (
+        lambda path: tiny_ltx.write(path, version="0.9.1", comfy=True), {"width": 64, "height": 64, "frames": 9},
+        node(".EmptyLTXVLatentVideo", width=64, height=64, length=9, batch_size=1),
+    ),
+    "sdxl": (tiny_sdxl.write, {"width": 32, "height": 32}, node(".EmptyLatentImage", width=32, height=32, batch_size=1)),
+}  # fmt: skip
+PRIORS = {
+    "honest": None,
+    "flair": node("FlairPrior", strength=1.0),
+    "vsd": node("VsdPrior", strength=1.0, told=False, every=1, rank=4, replay=4, learning_rate=0.001, guidance=1.0, shift=3.0),
+}
+
+
+@pytest.fixture(scope="module")
+def checkpoints(server):
+    """Checkpoints by family, written when first asked for, and gone with the last test: they are large for tests."""
+    folder = Path(server.folder) / "models" / "checkpoints"
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def name(family):
+        path = folder / f"{family}.safetensors"
+        if not path.exists():
+            FAMILIES[family][0](path)
+        return path.name
+
+    yield name
+    for path in folder.iterdir():
+        path.unlink()
+
+
+@pytest.fixture
+def loaded(checkpoints):
+    """A graph with a family's checkpoint loaded and made a generator of, LTX's told something in place of the empty text."""
+
+    def graph(family, **inputs):
+        sizes = {"width": 0, "height": 0, "frames": 0, "seconds": 0.0} | FAMILIES[family][1]
+        made = {
+            "checkpoint": node(".CheckpointLoaderSimple", ckpt_name=checkpoints(family)),
+            "generator": node("GeneratorFromCheckpoint", **(sizes | {"model": ["checkpoint", 0], "vae": ["checkpoint", 2]} | inputs)),
+            "latent": FAMILIES[family][2],
+        }
+        if family == "ltx" and "conditioning" not in inputs:
+            made["null"] = node(".ConceptAlgebraTest_Told", family="ltx")
+            made["generator"]["inputs"]["conditioning"] = ["null", 0]
+        return {name: part for name, part in made.items() if part}
+
+    return graph
+
+
+def rendered(graph, prior=None, steps=20, **inputs):
+    """With a render of a concept, its image, sound's spectrogram or frames saved, and its report."""
+    graph = graph | {
+        "encoder": node("LoadEncoder", encoder="pocket"),
+        "concept": node("Expression", expression="octopus", encoder=["encoder", 0]),
+        "render": node(
+            "LatentOptimiser", steps=steps, seed=2, looks=1, patch_weight=0.0, concept=["concept", 0], encoder=["encoder", 0],
+            generator=["generator", 0], **inputs,
+        ),
+        "image": node(".SaveImage", images=["render", 1], filename_prefix="checkpoint"),
+        "report": node(".PreviewAny", source=["render", 6]),
+    }  # fmt: skip
+    if prior:
+        graph |= {"prior": prior}
+        graph["render"]["inputs"]["prior"] = ["prior", 0]
+    return graph
+
+
+def ordinary(family, salt):
+    return node(
+        ".ConceptAlgebraTest_Ordinary", salt=salt, family=family, model=["checkpoint", 0], vae=["checkpoint", 2], latent=["latent", 0]
+    )
+
+
+def pixels(server, outputs, name="image"):
+    return np.stack([np.asarray(Image.open(server.output(file)).convert("RGB")) for file in outputs[name]["images"]]).astype(int)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_gradients_are_those_of_finite_differences(server, loaded, family):
+    graph = loaded(family) | {"found": node(".ConceptAlgebraTest_Differentiated", generator=["generator", 0], vae=["checkpoint", 2])}
+    found = json.loads(server.run(graph)["found"]["found"][0])
+    assert found["spoilt"] > 0, "ComfyUI's own loading makes tensors that autograd refuses"
+    for name in ("decode", "x0", "lora"):
+        assert found[name] == pytest.approx(1, abs=2e-3), name
+    assert found["finite at 0"] and found["finite at 1"]
+    assert found["recomputed"] < 1e-6 and found["batch"] < 1e-4
+    assert found["adapts"] > 1e-3 and found["fresh"] == found["off again"] == found["again"] == 0
+    assert found["encodes"] and found["codec"] < 1e-6
+    if family != "ltx":  # whose ordinary decoding has noise in it
+        assert found["vae decode"] == 0
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_twenty_steps_on_each_track_and_nothing_else_changes(server, loaded, family):
+    graph = loaded(family)
+    before = server.run({**graph, "ordinary": ordinary(family, "before")})["ordinary"]["marks"]
+    made = {}
+    for name, prior in PRIORS.items():
+        outputs = server.run(rendered(graph, prior))
+        made[name] = pixels(server, outputs)
+        assert made[name].std() > 1, "there is something to see"
+        assert "cosine" in outputs["report"]["text"][0]
+    assert abs(made["honest"] - made["flair"]).mean() > 0.5 and abs(made["honest"] - made["vsd"]).mean() > 0.1
+    assert server.run({**graph, "ordinary": ordinary(family, "after")})["ordinary"]["marks"] == before
+
+
+def test_the_optimised_latent_is_what_an_ordinary_decoder_shows_and_a_render_begins_with(server, loaded):
+    graph = rendered(loaded("sd3"), steps=3)
+    graph["decoded"] = node(".VAEDecode", samples=["render", 4], vae=["checkpoint", 2])
+    graph["shown"] = node(".SaveImage", images=["decoded", 0], filename_prefix="decoded")
+    graph["more"] = graph["render"] | {"inputs": graph["render"]["inputs"] | {"latent": ["render", 4], "steps": 1}}
+    graph["further"] = node(".SaveImage", images=["more", 1], filename_prefix="further")
+    outputs = server.run(graph)
+    assert abs(pixels(server, outputs) - pixels(server, outputs, "shown")).max() <= 1
+    # of one step the result is what it began with
+    assert abs(pixels(server, outputs) - pixels(server, outputs, "further")).max() <= 1
+
+
+def test_a_tiny_autoencoder_draws_the_first_part_and_the_own_one_the_rest(server, loaded):
+    plain = pixels(server, server.run(rendered(loaded("sd3"), steps=5)))
+    graph = rendered(loaded("sd3", fast_vae=["tiny", 0]), steps=5) | {"tiny": node(".ConceptAlgebraTest_Tiny", channels=16)}
+    graph["decoded"] = node(".VAEDecode", samples=["render", 4], vae=["checkpoint", 2])
+    graph["shown"] = node(".SaveImage", images=["decoded", 0], filename_prefix="decoded")
+    outputs = server.run(graph)
+    assert abs(pixels(server, outputs) - plain).max() > 1
+    assert abs(pixels(server, outputs) - pixels(server, outputs, "shown")).max() <= 1
+
+
+@pytest.mark.parametrize("kind", ["FlairPrior", "VsdPrior"])
+def test_a_prior_is_told_conditioning_in_place_of_the_concept(server, loaded, kind):
+    prior = {"flair": PRIORS["flair"], "vsd": PRIORS["vsd"]}[kind.removesuffix("Prior").lower()]
+    untold = server.run(rendered(loaded("sd3"), prior, steps=4))
+    graph = rendered(loaded("sd3"), {**prior, "inputs": prior["inputs"] | {"conditioning": ["told", 0]}}, steps=4)
+    graph["told"] = node(".ConceptAlgebraTest_Told", family="sd3")
+    told = server.run(graph)
+    assert abs(pixels(server, told) - pixels(server, untold)).mean() > 0.1
+    assert "was told nothing" not in told["report"]["text"][0]
+
+
+def test_conditioning_for_a_generator_that_cannot_read_it_is_refused(server):
+    graph = rendered({}, PRIORS["flair"] | {"inputs": {"strength": 1.0, "conditioning": ["told", 0]}}, steps=2)
+    graph |= {"told": node(".ConceptAlgebraTest_Told", family="sd3"), "generator": node("LoadGenerator", generator="pocket image", encoder=["encoder", 0])}
+    assert "only a generator from Generator From Checkpoint can read" in server.fail(graph)
+
+
+@pytest.mark.parametrize(
+    "family, inputs, said",
+    [
+        ("sd3", {"width": 100}, "width 100: Stable Diffusion 3 takes multiples of 8"),
+        ("sd3", {"frames": 9}, "frames 9: Stable Diffusion 3 makes image and has no frames; leave it at 0"),
+        ("ltx", {"frames": 8}, "LTX-Video makes 1 frame or 8 n + 1 of them, not 8"),
+        ("ltx", {"fast_vae": ["checkpoint", 2]}, "fast_vae: tiny autoencoders decode pictures"),
+        ("sd3", {"vae": ["tiny", 0]}, "vae decodes latents of 4 channels, 8 to a cell, and Stable Diffusion 3 makes them of 16"),
+        ("sd3", {"model": ["other", 0]}, "model is of the family SD15, and gradients are known to pass through these: Stable Diffusion 3, "),
+        ("sd3", {"vae": ["pocket", 1]}, "vae is no VAE that ComfyUI has loaded itself"),
+    ],
+)
+def test_what_does_not_fit_is_refused_by_name(server, loaded, family, inputs, said):
+    graph = rendered(loaded(family, **inputs), steps=1) | {
+        "tiny": node(".ConceptAlgebraTest_Tiny", channels=4), "other": node(".ConceptAlgebraTest_Other"),
+        "pocket": node("LoadGenerator", generator="pocket image", encoder=["encoder", 0]),
+    }  # fmt: skip
+    assert said in server.fail(graph)
+
+
+def test_without_text_encoders_ltx_draws_honestly_and_says_what_a_prior_needs(server, loaded):
+    graph = loaded("ltx", conditioning=None)
+    assert pixels(server, server.run(rendered(graph, steps=2))).std() > 1
+    assert "connect clip at Generator From Checkpoint, or conditioning" in server.fail(rendered(graph, PRIORS["flair"], steps=2))
