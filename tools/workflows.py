@@ -18,7 +18,7 @@ import time
 import urllib.parse
 import urllib.request
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -708,8 +708,9 @@ def morph() -> Flow:
     return f
 
 
-def of_a_checkpoint(f: Flow, title: str, files: list[str], makes: str, target: str, loaded: list[Node], generator: Node) -> Flow:
-    """Both tracks of one target by a model of one's own. files: what to download, a line of Markdown each."""
+def of_a_checkpoint(f: Flow, title: str, makes: str, target: str, checkpoint: str, files: list[str], **also: Callable[[], Node]) -> Flow:
+    """Both tracks of one target by a model of one's own, from a checkpoint. files: what to download, a line of Markdown each. also:
+    further loaders, by the input of Generator From Checkpoint that they go to."""
     note = f.note(
         f"# {title}\n\n"
         f"{makes} The model's own loaders of ComfyUI give it to *Generator From Checkpoint*; one target is rendered on both tracks from one "
@@ -724,6 +725,9 @@ def of_a_checkpoint(f: Flow, title: str, files: list[str], makes: str, target: s
         "drawn at a time, which needs the least memory; more of them find better ones.",
         height=740,
     )
+    model = f.node("CheckpointLoaderSimple", ckpt_name=checkpoint)
+    loaded = {name: load() for name, load in also.items()}
+    generator = f.node("GeneratorFromCheckpoint", model=model["MODEL"], vae=model["VAE"], **loaded)
     encoder = f.node("LoadEncoder", encoder="languagebind.safetensors")
     prior = f.node("FlairPrior", told=False)
     concept = f.node("Expression", expression=target, encoder=encoder)
@@ -736,7 +740,7 @@ def of_a_checkpoint(f: Flow, title: str, files: list[str], makes: str, target: s
     said = f.node("PreviewAny", "Both in numbers and words", width=460, height=240, source=dual["summary"])
     compare = f.node("CompareTracks", honest=dual["honest"], natural=dual["natural"])
     f.lay_out(
-        ("", [note]), (LOAD, [[*loaded, generator], [encoder, prior]]), (CONCEPTS, [concept, readout]), ("3 · Both tracks", [dual]),
+        ("", [note]), (LOAD, [[model, *loaded.values(), generator], [encoder, prior]]), (CONCEPTS, [concept, readout]), ("3 · Both tracks", [dual]),
         (LOOK, [saves, [compare, said]]),
     )  # fmt: skip
     return f
@@ -744,39 +748,39 @@ def of_a_checkpoint(f: Flow, title: str, files: list[str], makes: str, target: s
 
 def stable_diffusion() -> Flow:
     f = Flow("stable-diffusion-3.5", card="Stable Diffusion\n3.5 Medium")
-    checkpoint = f.node("CheckpointLoaderSimple", ckpt_name="sd3.5_medium.safetensors")
-    tiny = f.node("VAELoader", "Load VAE (the fast one)", vae_name="taesd3")
-    generator = f.node("GeneratorFromCheckpoint", model=checkpoint["MODEL"], vae=checkpoint["VAE"], fast_vae=tiny)
     files = [
         "**sd3.5_medium.safetensors** (5 GB) of huggingface.co/stabilityai/stable-diffusion-3.5-medium, in **models/checkpoints**. Its text encoders are not needed.",
         "**taesd3_encoder.safetensors** and **taesd3_decoder.safetensors** (5 MB each) of github.com/madebyollin/taesd, in **models/vae_approx**: "
         "the *taesd3* that draws the first part of a run in a fraction of the time. Without them, delete that Load VAE.",
     ]
-    return of_a_checkpoint(f, "Stable Diffusion 3.5", files, "Pictures, by Stable Diffusion 3.5 Medium.", "sad clown + red balloon", [checkpoint, tiny], generator)
+    return of_a_checkpoint(
+        f, "Stable Diffusion 3.5", "Pictures, by Stable Diffusion 3.5 Medium.", "sad clown + red balloon", "sd3.5_medium.safetensors", files,
+        fast_vae=lambda: f.node("VAELoader", "Load VAE (the fast one)", vae_name="taesd3"),
+    )  # fmt: skip
 
 
 def stable_audio() -> Flow:
     f = Flow("stable-audio", card="Stable Audio\nOpen 1.0")
-    checkpoint = f.node("CheckpointLoaderSimple", ckpt_name="stable-audio-open-1.0.safetensors")
-    generator = f.node("GeneratorFromCheckpoint", model=checkpoint["MODEL"], vae=checkpoint["VAE"])
     files = [
         "**stable-audio-open-1.0.safetensors** (5 GB) in **models/checkpoints**: it is **model.safetensors** of "
         "huggingface.co/stabilityai/stable-audio-open-1.0, under that name. Its text encoder is not needed.",
     ]
-    return of_a_checkpoint(f, "Stable Audio", files, "Stereo sounds at 44.1 kHz, by Stable Audio Open 1.0.", "thunder + bell", [checkpoint], generator)
+    return of_a_checkpoint(
+        f, "Stable Audio", "Stereo sounds at 44.1 kHz, by Stable Audio Open 1.0.", "thunder + bell", "stable-audio-open-1.0.safetensors", files
+    )
 
 
 def ltx_video() -> Flow:
     f = Flow("ltx-video", card="LTX-Video\n0.9.5")
-    checkpoint = f.node("CheckpointLoaderSimple", ckpt_name="ltx-video-2b-v0.9.5.safetensors")
-    words = f.node("CLIPLoader", clip_name="t5xxl_fp16.safetensors", type="ltxv")
-    generator = f.node("GeneratorFromCheckpoint", model=checkpoint["MODEL"], vae=checkpoint["VAE"], clip=words)
     files = [
         "**ltx-video-2b-v0.9.5.safetensors** (6 GB) of huggingface.co/Lightricks/LTX-Video, in **models/checkpoints**.",
         "**t5xxl_fp16.safetensors** (10 GB) of huggingface.co/comfyanonymous/flux_text_encoders, in **models/text_encoders**. It reads the empty "
         "text once, which is what LTX-Video is told when it is told nothing, and is let go.",
     ]
-    return of_a_checkpoint(f, "LTX-Video", files, "Clips, by LTX-Video 0.9.", "fire + water", [checkpoint, words], generator)
+    return of_a_checkpoint(
+        f, "LTX-Video", "Clips, by LTX-Video 0.9.", "fire + water", "ltx-video-2b-v0.9.5.safetensors", files,
+        clip=lambda: f.node("CLIPLoader", clip_name="t5xxl_fp16.safetensors", type="ltxv"),
+    )  # fmt: skip
 
 
 FLOWS = (
