@@ -723,7 +723,7 @@ def of_a_checkpoint(f: Flow, title: str, makes: str, target: str, checkpoint: st
         "the model finds natural. Both have this workflow inside.\n\n"
         "**Change** the line in Concept Expression, or the size at Generator From Checkpoint, where 0 is the model's usual. One candidate is "
         "drawn at a time, which needs the least memory; more of them find better ones.",
-        height=740,
+        height=560,
     )
     model = f.node("CheckpointLoaderSimple", ckpt_name=checkpoint)
     loaded = {name: load() for name, load in also.items()}
@@ -740,7 +740,7 @@ def of_a_checkpoint(f: Flow, title: str, makes: str, target: str, checkpoint: st
     said = f.node("PreviewAny", "Both in numbers and words", width=460, height=240, source=dual["summary"])
     compare = f.node("CompareTracks", honest=dual["honest"], natural=dual["natural"])
     f.lay_out(
-        ("", [note]), (LOAD, [[model, *loaded.values(), generator], [encoder, prior]]), (CONCEPTS, [concept, readout]), ("3 · Both tracks", [dual]),
+        ("", [note]), (LOAD, [[model, *loaded.values(), encoder], [generator, prior]]), (CONCEPTS, [concept, readout]), ("3 · Both tracks", [dual]),
         (LOOK, [saves, [compare, said]]),
     )  # fmt: skip
     return f
