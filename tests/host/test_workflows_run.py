@@ -19,7 +19,7 @@ MODELS = {
 }
 """Random weights in the layouts of the published files that workflows name."""
 SIZES = {
-    "stable-diffusion-3.5": {"width": 32, "height": 32}, "stable-audio": {"seconds": 0.5},
+    "stable-diffusion-3.5": {"width": 32, "height": 32}, "stable-audio": {"seconds": 0.2},
     "ltx-video": {"width": 64, "height": 64, "frames": 9},
 }  # fmt: skip
 SHORT = {"steps": 4, "looks": 1}
