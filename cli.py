@@ -10,8 +10,17 @@ import sys
 import warnings
 from collections.abc import Sequence
 from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .commands import calibrate, check, convert, sae
+
+if TYPE_CHECKING:
+    import torch
+
+    from .ops.encoders.protocol import Encoder
+    from .ops.generators.protocol import Generator
 
 MODALITIES = ("text", "image", "audio", "video")
 BAD_INPUT, INTERRUPTED = 2, 130
@@ -22,13 +31,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_: _say(message)
+        # what a library will change one day is for those who write code with it
+        warnings.simplefilter("ignore", FutureWarning)
         try:
             options.run(options)
         except KeyboardInterrupt:
             _say("interrupted, nothing half-written")
             return INTERRUPTED
         except (ValueError, OSError, ArithmeticError, ModuleNotFoundError) as error:
-            _say(error)
+            for line in getattr(error, "lines", [error]):
+                _say(line)
             return BAD_INPUT
     return 0
 
@@ -58,6 +70,8 @@ def _parser() -> argparse.ArgumentParser:
     shown.add_argument("--modality", action="append", type=_modalities, metavar="NAMES", help=f"of {', '.join(MODALITIES)}; comma-separated, may be repeated (default: all)")
     shown.add_argument("--quick", action="store_true", help="a first look within a minute")
     shown.add_argument("--encoder", default="pocket", metavar="FILE", help="an encoder's file from 'concept-algebra convert' (default: the one that ships)")
+    shown.add_argument("--generator", default="pocket", metavar="NAMES", help="what draws: pocket, sd35, sdxl, stable-audio, audioldm2, ltx, svd; comma-separated, pocket for media that no other makes (default: %(default)s)")
+    shown.add_argument("--models", default="models", metavar="DIR", help="where generators other than the pocket's lie (default: %(default)s)")
     shown.add_argument("--sae", metavar="FILE", help="arithmetic on named features: 'vocabulary', 'pocket' or a file from 'concept-algebra sae train' (default: on dense vectors, unless a target asks for features)")
     shown.add_argument("--device", metavar="NAME", help="cuda, mps or cpu (default: the first of them that is there)")
     shown.set_defaults(run=_showcase)
@@ -98,8 +112,12 @@ def _whole(least: int):
     return read
 
 
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",")]
+
+
 def _modalities(text: str) -> list[str]:
-    names = [name.strip() for name in text.split(",")]
+    names = _names(text)
     for name in names:
         if name not in MODALITIES:
             raise argparse.ArgumentTypeError(f"'{name}' is not one of {', '.join(MODALITIES)}")
@@ -109,9 +127,9 @@ def _modalities(text: str) -> list[str]:
 def _showcase(options: argparse.Namespace) -> None:
     from .ops import encoders, features
     from .ops.expression import evaluate
+    from .ops.generators import catalogue
     from .ops.parser import parse
     from .ops.syntax import Media, leaves
-    from .ops.generators import pocket as generators
     from .ops.runtime import GRADIENTS_AGREE, gradient_self_test, keep_on, pick_device, tower_dtype
     from .ops.showcase import showcase, write_gallery
 
@@ -121,6 +139,10 @@ def _showcase(options: argparse.Namespace) -> None:
         device = pick_device("cpu")
     wanted = [name for name in MODALITIES if not options.modality or any(name in names for names in options.modality)]
     _writable(options.out)
+    drawn = {medium: name for medium, name in catalogue.chosen(_names(options.generator)).items() if medium in wanted}
+    if options.modality and (lacking := [name for name in wanted if name not in drawn and name != "text"]):
+        raise ValueError(f"--modality {lacking[0]}: --generator {options.generator} makes none; add one that does, or pocket")
+    _all_there(options, drawn)
     encoder = encoders.load(options.encoder, dtype=tower_dtype(device))
     named = {leaf.modality for target in options.targets for leaf in leaves(parse(target)) if isinstance(leaf, Media)}
     keep_on(device, encoder.towers, {"text"} | named)
@@ -133,21 +155,42 @@ def _showcase(options: argparse.Namespace) -> None:
         concept.direction
     if options.modality and (lacking := [name for name in wanted if name not in encoder.modalities]):
         raise ValueError(f"--modality {lacking[0]}: {options.encoder} embeds {', '.join(sorted(encoder.modalities))}")
-    renderers = {name: generators.load(name, encoder, device=device) for name in wanted if name in encoder.modalities - {"text"}}
+    drawn = {medium: name for medium, name in drawn.items() if medium in encoder.modalities}
+    generators = {medium: partial(_generator, name, medium, encoder, Path(options.models), device) for medium, name in drawn.items()}
     for concept in concepts:
         with _bars(str(concept)) as watch:
             folder = showcase(
-                concept, options.out, encoder, renderers,
-                text="text" in wanted, seed=options.seed, quick=options.quick, steps=options.steps, watch=watch,
+                concept, options.out, encoder, generators,
+                text="text" in wanted, seed=options.seed, quick=options.quick, steps=options.steps,
+                # several large latents in one batch would not fit
+                candidates={medium: 1 for medium, name in drawn.items() if name != catalogue.POCKET}, device=device, watch=watch,
             )  # fmt: skip
         print(folder / "index.html")
     print(write_gallery(options.out))
 
 
+def _all_there(options: argparse.Namespace, drawn: dict[str, str]) -> None:
+    """Fail with everything at once that has to be fetched first."""
+    from .ops.encoders import POCKET, languagebind
+    from .ops.generators.catalogue import HUB, MissingModels, missing
+
+    lines = missing(drawn.values(), Path(options.models))
+    if lines and options.encoder != POCKET and not Path(options.encoder).exists():
+        folders = " ".join(dict.fromkeys(HUB + place for place in languagebind.REPOSITORIES.values()))
+        lines.append(f"{options.encoder}: download the folders {folders} and make it of them with 'concept-algebra convert languagebind'")
+    if lines:
+        raise MissingModels(lines)
+
+
+def _generator(name: str, medium: str, encoder: Encoder, models: Path, device: torch.device) -> Generator:
+    from .ops.generators import catalogue, pocket
+
+    return pocket.load(medium, encoder, device=device) if name == catalogue.POCKET else catalogue.load(name, models, device)
+
+
 def _writable(out: str) -> None:
     """Fail before the rendering, not after it, when nothing can be written at `out`."""
     import os
-    from pathlib import Path
 
     nearest = next(path for path in (Path(out).absolute(), *Path(out).absolute().parents) if path.exists())
     if not nearest.is_dir():

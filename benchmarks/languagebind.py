@@ -111,19 +111,24 @@ def against_reference(case: str) -> tuple[float, float]:
     return float((unit - tensors["out.embedding_unit"]).detach().abs().max()), float((gradient - known).abs().max() / known.abs().max())
 
 
-def full_size(modality: str, layers: int) -> VisionTower:
-    """A ViT-L/14 tower with random weights."""
+def meta(modality: str, layers: int = LAYERS) -> VisionTower:
+    """A ViT-L/14 tower without weights, on the meta device."""
     frames = INPUT[modality][0] if modality == "video" else 0
     grid = INPUT[modality][-2] // PATCH, INPUT[modality][-1] // PATCH
     with torch.device("meta"):
         made = VisionTower(nn.Conv2d(3, WIDTH, PATCH, PATCH, bias=False), grid, WIDTH, layers, HEADS, frames=frames, placed=True)
-    made.to_empty(device="cpu")
+    return made.eval().requires_grad_(False)
+
+
+def full_size(modality: str, layers: int) -> VisionTower:
+    """A ViT-L/14 tower with random weights."""
+    made = meta(modality, layers).to_empty(device="cpu")
     source = torch.Generator().manual_seed(0)
     for part in made.modules():
         for name, parameter in part.named_parameters(recurse=False):
             norm = isinstance(part, nn.LayerNorm) and name == "weight"
             nn.init.ones_(parameter) if norm else nn.init.normal_(parameter, std=0.02, generator=source)
-    return made.eval().requires_grad_(False)
+    return made
 
 
 def step(made: VisionTower, modality: str, plain: bool, repeats: int, memory: Memory) -> tuple[float, float, float | None]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Collection, Mapping
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 import torch.nn.functional as F
@@ -47,6 +49,20 @@ def keep_on(device: torch.device, towers: Mapping[str, nn.Module], wanted: Colle
     for name, tower in sorted(towers.items(), key=lambda item: item[0] in wanted):
         # those that leave make room for those that come
         tower.to(device if name in wanted else "cpu")
+
+
+def full_precision(device: torch.device) -> AbstractContextManager:
+    """Within it no autocast is on, for what half precision would lose."""
+    # not every device knows autocast: meta tensors, on which memory is counted, refuse it
+    known = torch.amp.is_autocast_available(device.type)
+    return torch.autocast(device.type, enabled=False) if known else nullcontext()
+
+
+def let_go(device: torch.device) -> None:
+    """Give back to the system what nothing refers to any more, on the device and, where the two share it, to the CPU."""
+    gc.collect()  # what a run has made may refer to itself in a circle
+    if device.type in ("cuda", "mps"):
+        getattr(torch, device.type).empty_cache()
 
 
 def gradient_self_test(device: torch.device | str) -> float:

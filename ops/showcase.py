@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -30,7 +31,7 @@ from .media import write_mp4, write_png, write_wav
 from .optimise import Step
 from .provenance import with_nulls
 from .render import Reading, Render, Track
-from .runtime import keep_on
+from .runtime import keep_on, let_go
 from .signal import FLOOR, log_mel
 from .space import Modality
 from .tracks import both
@@ -43,15 +44,20 @@ def showcase(
     concept: Concept,
     out: str | os.PathLike,
     encoder: Encoder,
-    generators: Mapping[Modality, Generator],
+    generators: Mapping[Modality, Callable[[], Generator]],
     *,
     text: bool = True,
     seed: int = 0,
     quick: bool = False,
     steps: int | None = None,
+    candidates: Mapping[Modality, int] = MappingProxyType({}),
+    device: torch.device | str = "cpu",
     watch: Watch = lambda modality, track, step: None,
 ) -> Path:
     """Render a concept with each generator on both tracks, and write a folder named for it under `out`.
+
+    generators: what makes each modality's on `device`; one is made when its turn comes and let go after it, and of the encoder's
+    towers only those that are at work are on the device. candidates: as in `tracks.both`, of the modalities that it names.
 
     The folder holds PNG, WAV and MP4 of each track, phrase.txt, run.json and index.html. It is built
     aside and takes its name when it is whole, in place of an earlier one for the same expression; on any error
@@ -61,16 +67,21 @@ def showcase(
     expression = str(concept)
     words: Reading = []
     said: Composition | None = None
-    device = next((generator.start(1, seed).device for generator in generators.values()), None)
+    device = torch.device(device)
     if text:
-        if device:
-            keep_on(device, encoder.towers, {"text"})
+        keep_on(device, encoder.towers, {"text"})
         words, said = readout(concept, encoder.space, 12), compose(concept, encoder)
-    renders = []
-    for modality, generator in generators.items():
+    renders, weights, rates = [], {}, {}
+    for modality, make in generators.items():
         keep_on(device, encoder.towers, {modality})
+        generator = make()
+        weights[modality] = generator.id
+        rates[modality] = generator.rate if modality == "audio" else generator.fps if modality == "video" else None
         seen = lambda dial, step, modality=modality: watch(modality, "natural" if dial else "honest", step)  # noqa: E731
-        renders += both(concept, encoder, generator, seed, quick=quick, steps=steps, watch=seen)
+        renders += both(concept, encoder, generator, seed, quick=quick, steps=steps, candidates=candidates.get(modality), watch=seen)
+        # the next may be as large, and the two would not fit beside each other
+        del generator
+        let_go(device)
     folder = Path(out) / slug(expression)
     seconds = time.monotonic() - began
     run = {
@@ -81,7 +92,7 @@ def showcase(
         "versions": versions(),
         "space": encoder.space.id,
         "uncentred": sorted((concept.modalities | generators.keys()).difference(encoder.space.means)),
-        "weights": {modality: generator.id for modality, generator in generators.items()},
+        "weights": weights,
         "text": asdict(said) | {"words": words} if said else None,
         "renders": [_record(made) for made in renders],
     }
@@ -96,7 +107,7 @@ def showcase(
     with built_aside(folder) as aside:
         shown = []
         for made in renders:
-            _write_media(aside / _file(made), made, generators[made.modality], {"expression": expression, "seed": str(seed)})
+            _write_media(aside / _file(made), made, rates[made.modality], {"expression": expression, "seed": str(seed)})
             pictures = [(step, picture(media, made.modality), reading) for step, media, reading in made.looks]
             shown.append(report.Rendered(made, _file(made), picture(made.media, made.modality), pictures))
         if said:
@@ -192,13 +203,14 @@ def _file(made: Render) -> str:
     return f"{made.modality}-{made.track}.{ {'image': 'png', 'audio': 'wav', 'video': 'mp4'}[made.modality] }"
 
 
-def _write_media(path: Path, made: Render, generator: Generator, provenance: dict[str, str]) -> None:
+def _write_media(path: Path, made: Render, rate: float | None, provenance: dict[str, str]) -> None:
+    """rate: samples or frames a second, of a sound or a clip."""
     if made.modality == "image":
         write_png(path, made.media, provenance | {"track": made.track})
     elif made.modality == "audio":
-        write_wav(path, made.media, generator.rate)
+        write_wav(path, made.media, rate)
     else:
-        write_mp4(path, made.media, generator.fps, loops=3)
+        write_mp4(path, made.media, rate, loops=3)
 
 
 def _held(made: Render) -> str:

@@ -101,16 +101,20 @@ def both(
     thorough: bool = False,
     watch: Callable[[float, Step], None] = lambda dial, step: None,
     judge: Judge | None = None,
+    candidates: int | None = None,
 ) -> list[Render]:
     """The honest and the natural render of one target from one seed, and with `dial` the one between them, in that place.
 
     `watch` is shown every step with the dial it belongs to. Those with a prior also say what it makes alone (their
-    leakage). Raises what `render` and `dialled` raise.
+    leakage). candidates: of those with a prior, in place of the usual number, which is the pocket's: all are in one batch, and
+    a large generator has room for 1. Raises what `render` and `dialled` raise.
     """
     dials = [0.0, 1.0] if dial is None else sorted({0.0, dial, 1.0})
     made = []
     for at in dials:
         track: Track = "natural" if at else "honest"
         chosen = dialled(generator.modality, at, quick, steps, thorough)
+        if at and candidates is not None:
+            chosen = replace(chosen, candidates=candidates)
         made.append(render(concept, encoder, generator, track, chosen, seed, partial(watch, at), judge=judge, leakage=at > 0))
     return made

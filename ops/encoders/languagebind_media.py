@@ -7,14 +7,13 @@ floating-point type and whatever autocast is on, they compute in float32 (float6
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from .. import kaldi
 from ..constants import constant
+from ..runtime import full_precision
 from .preprocessing import cubic, linear, resize_middle
 
 
@@ -30,7 +29,8 @@ def pixels(image: Tensor, size: int) -> Tensor:
     image = _floating(image, "image", "0..1")
     short = min(image.shape[-2:])
     height, width = (int(size * n / short) for n in image.shape[-2:])
-    with _full_precision(image):
+    # autocast would take the products of a transform in half precision: a log-mel would lose its quiet bands
+    with full_precision(image.device):
         return _normalise(resize_middle(image, height, width, size, cubic))
 
 
@@ -47,7 +47,7 @@ def frames(video: Tensor, count: int, size: int) -> Tensor:
     short = min(video.shape[-2:])
     # not the image's order of operations: where the floats round differently, a side is one pixel longer
     height, width = (int(n / short * size) for n in video.shape[-2:])
-    with _full_precision(video):
+    with full_precision(video.device):
         return _normalise(resize_middle(video, height, width, size, linear))
 
 
@@ -72,7 +72,7 @@ def spectrogram(
     if wave.dim() != 3 or 0 in wave.shape:
         raise ValueError(f"wave has shape {tuple(wave.shape)}, expected [B, C, T], none of them 0")
     heard = _floating(wave[:, 0], "wave", "-1..1")
-    with _full_precision(wave):
+    with full_precision(wave.device):
         heard = kaldi.resample(heard, rate, kaldi.RATE)
         if heard.shape[-1] < kaldi.WINDOW:
             least = (kaldi.WINDOW - 1) * rate // kaldi.RATE + 1
@@ -104,12 +104,6 @@ def _floating(media: Tensor, name: str, wanted: str) -> Tensor:
     if not media.is_floating_point():
         raise ValueError(f"{name} has values of type {media.dtype}, expected floating point in {wanted}")
     return media.to(torch.promote_types(media.dtype, torch.float32))
-
-
-def _full_precision(media: Tensor) -> AbstractContextManager:
-    # autocast would take the products of a transform in half precision: a log-mel would lose its quiet bands
-    kind = media.device.type
-    return torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext()
 
 
 def _normalise(rgb: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Recomputing a large network's blocks on the way back, for gradients in a LoRA that would not fit in memory otherwise."""
+"""Recomputing the blocks of large networks and decoders on the way back, for gradients that would not fit in memory otherwise."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from .latent_diffusion import LatentDiffusion
 
 
 class Checkpointed(LatentDiffusion):
-    """A `LatentDiffusion` that keeps only what lies between the blocks of its network when gradients in a LoRA are asked for.
+    """A `LatentDiffusion` that keeps only what lies between the blocks of its network when gradients are asked for: in a LoRA,
+    or in the latent, which comes back through the network where a prior sweeps (see priors/flair.py).
 
-    A member adds `blocks`. Without a LoRA, or without gradients, its network runs as it is.
+    A member adds `blocks`. Without gradients its network runs as it is.
     """
 
     def blocks(self) -> Iterable[nn.Module]:
@@ -26,7 +27,7 @@ class Checkpointed(LatentDiffusion):
 
     def predict_x0(self, x_t: Tensor, t: Tensor, cond: Any, lora: LoRA | None = None) -> Tensor:
         """As `LatentDiffusion.predict_x0`; the gradient is that without recomputation."""
-        wanted = lora is not None and torch.is_grad_enabled()
+        wanted = torch.is_grad_enabled() and (lora is not None or x_t.requires_grad)
         with checkpointed(self.blocks(), lora) if wanted else nullcontext():
             return super().predict_x0(x_t, t, cond, lora)
 
@@ -35,7 +36,7 @@ class Checkpointed(LatentDiffusion):
 def checkpointed(blocks: Iterable[nn.Module], lora: LoRA | None = None) -> Iterator[None]:
     """Within it the blocks keep what they were given and no more; on the way back they run again, with `lora` on if there is one.
 
-    For use while `lora` is on. The blocks must compute the same from the same, so no dropout (Chen et al. 2016, arXiv 1604.06174).
+    For use while `lora` is on, if there is one. The blocks must compute the same from the same, so no dropout (Chen et al. 2016, arXiv 1604.06174).
     """
     going_forward = True
 
@@ -58,3 +59,8 @@ def checkpointed(blocks: Iterable[nn.Module], lora: LoRA | None = None) -> Itera
         going_forward = False
         for block in changed:
             del block.forward
+
+
+def residual(decoder: nn.Module) -> list[nn.Module]:
+    """The residual blocks of a diffusers decoder of pictures or clips, where nearly all of its activations are."""
+    return [part for part in decoder.modules() if hasattr(part, "conv1") and hasattr(part, "conv2")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from ..runtime import tower_dtype
 from ..space import Modality
 from ..weights import WeightsError
-from .checkpointing import Checkpointed
+from .checkpointing import Checkpointed, checkpointed, residual
 from .diffusers_loading import component, converted, library, mark, shapes, tensors, text_part
 from .families import Family
 from .tiny_decoder import tiny_decoder
@@ -79,13 +80,15 @@ class LatentPicture(Checkpointed):
         else:
             settings = self.autoencoder.config
             raw = z / settings.scaling_factor + (settings.shift_factor or 0.0)
-            pixels = self.autoencoder.decode(raw.to(self.dtype)).sample
+            wanted = torch.is_grad_enabled() and z.requires_grad
+            with checkpointed(residual(self.autoencoder.decoder)) if wanted else nullcontext():
+                pixels = self.autoencoder.decode(raw.to(self.autoencoder.dtype)).sample
         return pixels.to(z) / 2 + 0.5
 
     def encode(self, media: Tensor) -> Tensor:
         """The latents, in the middle of what the encoder allows, of pictures [B, 3, H, W] in 0..1."""
         settings = self.autoencoder.config
-        raw = self.autoencoder.encode((media * 2 - 1).to(self.dtype)).latent_dist.mode().to(media)
+        raw = self.autoencoder.encode((media * 2 - 1).to(self.autoencoder.dtype)).latent_dist.mode().to(media)
         return (raw - (settings.shift_factor or 0.0)) * settings.scaling_factor
 
     def adapted(self) -> list[str]:
@@ -130,20 +133,20 @@ def loaded(
 ) -> LatentPicture:
     """A member of `LatentPicture` from a diffusers folder, or from a single safetensors file in Stability AI's layout.
 
-    width, height: of its pictures in pixels. dtype: of all weights, `runtime.tower_dtype` of the device unless said. fast: a
-    tiny decoder, as `tiny_decoder` takes it. WeightsError for another family's weights and for such as are not whole;
+    width, height: of its pictures in pixels. dtype: of the network, `runtime.tower_dtype` of the device unless said; the
+    autoencoder is float32, as SDXL's has to be. fast: a tiny decoder, as `tiny_decoder` takes it. WeightsError for another family's weights and for such as are not whole;
     ValueError for a size; ModuleNotFoundError without the libraries.
     """
     path, dtype = Path(path), dtype or tower_dtype(device)
     # kept for good, and moved to the device here: nothing of it may be born under a host's inference mode
     with torch.inference_mode(False):
         if path.is_dir():
-            network, autoencoder = component(path, member.part, member.kind, dtype), component(path, "vae", "AutoencoderKL", dtype)
+            network, autoencoder = component(path, member.part, member.kind, dtype), component(path, "vae", "AutoencoderKL", torch.float32)
         else:
             found = shapes(path)
             settings = autoencoder_settings(found, path) | member.scale
             network = converted(member.kind, tensors(path, NETWORK, dtype), member.settings(found, path), dtype, path)
-            autoencoder = converted("AutoencoderKL", tensors(path, FIRST_STAGE, dtype), settings, dtype, path)
+            autoencoder = converted("AutoencoderKL", tensors(path, FIRST_STAGE, torch.float32), settings, torch.float32, path)
         small = tiny_decoder(fast, member.family.channels, dtype) if fast else None
         return member(network, autoencoder, width, height, small, path if path.is_dir() else None).eval().to(device)
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from .. import runtime
 from ..space import Modality
 from . import ltx_file, t5_text
-from .checkpointing import Checkpointed, checkpointed
+from .checkpointing import Checkpointed, checkpointed, residual
 from .diffusers_loading import component, config, converted, mark, shapes, tensors
 from .families import LTX
 from .flow import x0_from_velocity
@@ -127,7 +127,7 @@ class LTXVideo(Checkpointed):
         latent = (z * deviation + mean).movedim(2, 1)
         told = torch.full((len(z),), DECODED_AT, device=z.device) if self.vae.config.timestep_conditioning else None
         wanted = torch.is_grad_enabled() and z.requires_grad
-        with checkpointed(self._residual()) if wanted else nullcontext():
+        with checkpointed(residual(self.vae.decoder)) if wanted else nullcontext():
             frames = self.vae.decode(latent.to(self.vae.dtype), told, return_dict=False)[0]
         return (frames.float().movedim(2, 1) + 1) / 2
 
@@ -144,10 +144,6 @@ class LTXVideo(Checkpointed):
         """Mean and deviation of the autoencoder's latents, [C, 1, 1] each: the transformer sees them standardised."""
         mean, deviation = (part.float()[:, None, None] for part in (self.vae.latents_mean, self.vae.latents_std))
         return mean, deviation / self.vae.config.scaling_factor
-
-    def _residual(self) -> list[nn.Module]:
-        """The residual blocks of the decoder, where nearly all of a clip's activations are."""
-        return [part for part in self.vae.decoder.modules() if hasattr(part, "conv1") and hasattr(part, "conv2")]
 
     def _checked(self, cond: Conditioning) -> Conditioning:
         embedding, mask = cond
@@ -172,12 +168,15 @@ def load(
     """
     path, dtype = Path(path), dtype or runtime.tower_dtype(device)
     LTX.clip(width, height, frames)
-    text = None
+    text = null = None
     if path.is_dir():
+        text = path if t5_text.present(path) else None
+        if text:
+            # first, and once: the text encoder takes more memory than all the rest, which would lie beside it later
+            null = t5_text.embeddings(text, [""], TOKENS, torch.device(device), dtype)
         vae = component(path, "vae", "AutoencoderKLLTXVideo", torch.float32)
         transformer = component(path, "transformer", "LTXVideoTransformer3DModel", dtype)
         causal = "LTXVideo095DownBlock3D" in config(path / "vae").get("down_block_types", ())
-        text = path if t5_text.present(path) else None
     else:
         there = shapes(path)
         ltx_file.require(there, path)
@@ -189,4 +188,4 @@ def load(
         transformer = converted("LTXVideoTransformer3DModel", tensors(path, ltx_file.TRANSFORMER, dtype), told, dtype, path)
         causal = ltx_file.causal(there)
     with torch.inference_mode(False):
-        return LTXVideo(vae, transformer, width, height, frames, causal, text=text).eval().to(device)
+        return LTXVideo(vae, transformer, width, height, frames, causal, null, text).eval().to(device)

@@ -135,13 +135,14 @@ def load(path: str | Path, seconds: float = 10.0, device: torch.device | str = "
     Single files are read by this project itself, without stable-audio-tools, whose pinned dependencies break others': the
     published `model.safetensors` and `model.ckpt`, models of the same kind that were trained further and unwrapped (see
     `stable_audio_keys.facts` for the kind, and put the `model_config.json` beside it), and what ComfyUI saves. They have no
-    text encoder. dtype: of the large weights, `runtime.tower_dtype` of the device unless said.
+    text encoder. dtype: of the transformer, `runtime.tower_dtype` of the device unless said; the
+    autoencoder is float32.
     WeightsError for a checkpoint that is damaged, not whole or another model's, ModuleNotFoundError without diffusers and
     transformers, ValueError for a length that the network does not make.
     """
     path = Path(path)
-    # the times it embeds are told apart by more digits than half precision has
-    dtypes = (dtype or tower_dtype(device), dtype or tower_dtype(device), torch.float32)
+    # the times it embeds are told apart by more digits than half precision has, and so are samples
+    dtypes = (dtype or tower_dtype(device), torch.float32, torch.float32)
     with torch.inference_mode(False):
         if path.is_dir():
             transformer, autoencoder, projection = (component(path, *part) for part in zip(_FOLDERS, _KINDS, dtypes))

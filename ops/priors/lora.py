@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..atomic import write_bytes, write_text
+from ..runtime import full_precision
 from ..weights import packed
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
@@ -74,7 +75,7 @@ class LoRA:
 
         def adapted(layer: nn.Module, inputs: tuple[Tensor, ...], out: Tensor) -> Tensor:
             # without autocast, or half precision would swallow the small numbers that a LoRA starts with
-            with torch.autocast(out.device.type, enabled=False):
+            with full_precision(out.device):
                 return out + (scale * F.linear(F.linear(inputs[0].float(), a), b)).to(out.dtype)
 
         return adapted

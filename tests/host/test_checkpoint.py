@@ -13,14 +13,11 @@ from graphs import node
 from PIL import Image
 
 FAMILIES = {
-    "sd3": (tiny_sd3.write, {"width": 32, "height": 32}, node(".EmptySD3LatentImage", width=32, height=32, batch_size=1)),
-    "audio": (tiny_stable_audio.write, {"seconds": 0.09}, node(".EmptyLatentAudio", seconds=0.1, batch_size=1)),
-    "ltx": (
-        lambda path: tiny_ltx.write(path, version="0.9.1", comfy=True), {"width": 64, "height": 64, "frames": 9},
-        node(".EmptyLTXVLatentVideo", width=64, height=64, length=9, batch_size=1),
-    ),
-    "sdxl": (tiny_sdxl.write, {"width": 32, "height": 32}, node(".EmptyLatentImage", width=32, height=32, batch_size=1)),
-}  # fmt: skip
+    "sd3": (tiny_sd3.write, {"width": 32, "height": 32}),
+    "audio": (tiny_stable_audio.write, {"seconds": 0.09}),
+    "ltx": (lambda path: tiny_ltx.write(path, version="0.9.1", comfy=True), {"width": 64, "height": 64, "frames": 9}),
+    "sdxl": (tiny_sdxl.write, {"width": 32, "height": 32}),
+}
 PRIORS = {
     "honest": None,
     "flair": node("FlairPrior", strength=1.0),
@@ -54,12 +51,11 @@ def loaded(checkpoints):
         made = {
             "checkpoint": node(".CheckpointLoaderSimple", ckpt_name=checkpoints(family)),
             "generator": node("GeneratorFromCheckpoint", **(sizes | {"model": ["checkpoint", 0], "vae": ["checkpoint", 2]} | inputs)),
-            "latent": FAMILIES[family][2],
         }
         if family == "ltx" and "conditioning" not in inputs:
             made["null"] = node(".ConceptAlgebraTest_Told", family="ltx")
             made["generator"]["inputs"]["conditioning"] = ["null", 0]
-        return {name: part for name, part in made.items() if part}
+        return made
 
     return graph
 
@@ -83,9 +79,7 @@ def rendered(graph, prior=None, steps=20, **inputs):
 
 
 def ordinary(family, salt):
-    return node(
-        ".ConceptAlgebraTest_Ordinary", salt=salt, family=family, model=["checkpoint", 0], vae=["checkpoint", 2], latent=["latent", 0]
-    )
+    return node(".ConceptAlgebraTest_Ordinary", salt=salt, family=family, model=["checkpoint", 0], vae=["checkpoint", 2])
 
 
 def pixels(server, outputs, name="image"):

@@ -3,7 +3,9 @@
 import copy
 import json
 import re
+import weakref
 from dataclasses import fields, replace
+from functools import partial
 from html import escape
 from html.parser import HTMLParser
 from types import SimpleNamespace
@@ -20,7 +22,7 @@ from concept_algebra.ops.report_instruments import NOTHING, ROWS, readings, tabl
 from concept_algebra.ops.showcase import built_aside, picture, showcase, slug, write_gallery
 from concept_algebra.ops.space import UncalibratedSpace
 
-GENERATORS = {"image": ToyPicture((3, 32, 32)), "audio": ToySound(), "video": ToyClip()}
+GENERATORS = {"image": partial(ToyPicture, (3, 32, 32)), "audio": ToySound, "video": ToyClip}
 FILES = {f"{name}-{track}.{suffix}" for name, suffix in (("image", "png"), ("audio", "wav"), ("video", "mp4")) for track in ("honest", "natural")}
 
 
@@ -96,6 +98,27 @@ def test_only_what_was_asked_for_is_made(tmp_path, concept, encoder):
     assert "<audio" in page and "<video" not in page and 'class="phrase"' not in page
 
 
+def test_one_generator_is_there_at_a_time(tmp_path, concept, encoder):
+    alive, seen = weakref.WeakSet(), []
+
+    def maker(kind):
+        def make():
+            made = kind()
+            alive.add(made)
+            seen.append([type(one).__name__ for one in alive])
+            return made
+
+        return make
+
+    showcase(concept, tmp_path, encoder, {name: maker(kind) for name, kind in GENERATORS.items() if name != "image"}, steps=2)
+    assert seen == [["ToySound"], ["ToyClip"]] and not alive
+
+
+def test_of_several_candidates_one_may_be_asked_for(tmp_path, concept, encoder):
+    run = json.loads((showcase(concept, tmp_path, encoder, {"image": GENERATORS["image"]}, steps=2, candidates={"image": 1}) / "run.json").read_text())
+    assert [made["settings"]["candidates"] for made in run["renders"]] == [1, 1]
+
+
 def test_an_earlier_folder_is_replaced_whole(tmp_path, concept, encoder):
     first = showcase(concept, tmp_path, encoder, {"image": GENERATORS["image"]}, steps=2)
     (first / "left-over.txt").write_text("old")
@@ -122,7 +145,7 @@ def test_broken_numbers_leave_nothing_half_written(tmp_path, concept, encoder, b
     if before:
         showcase(concept, out, encoder, {}, steps=2)
     with pytest.raises(ArithmeticError, match="not a number at step 3"):
-        showcase(concept, out, encoder, {"image": Broken()}, steps=8)
+        showcase(concept, out, encoder, {"image": Broken}, steps=8)
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()].count("phrase.txt") == before
     assert not list(tmp_path.rglob(".*"))
     assert out.exists() == before
@@ -206,7 +229,7 @@ class Unsteady(ToyPicture):
 
 
 def test_what_is_not_a_number_leaves_the_page_and_its_json_readable(tmp_path, concept, encoder):
-    folder = showcase(concept, tmp_path, encoder, {"image": Unsteady((3, 16, 16))}, steps=2)
+    folder = showcase(concept, tmp_path, encoder, {"image": partial(Unsteady, (3, 16, 16))}, steps=2)
 
     def refused(name):
         raise AssertionError(f"{name} is no JSON")

@@ -148,14 +148,33 @@ def test_it_adapts_all_attentions(generator):
     assert all(path.startswith(tuple(blocks)) for path in paths)
 
 
-def test_it_computes_in_half_precision_and_answers_in_single(made, generator):
+def test_its_network_computes_in_half_precision_and_all_answers_in_single(made, generator):
     half = made.load(made.folder, 48, 32, dtype=torch.bfloat16)
     z, t, picture = generator.start(1, 0), torch.tensor([0.4]), torch.rand(1, 3, 32, 48, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        for of in (lambda g: g.decode(z), lambda g: g.encode(picture), lambda g: g.predict_x0(z, t, g.condition(None))):
-            rough, fine = of(half), of(generator)
-            assert rough.dtype == torch.float32 and not torch.equal(rough, fine)
-            assert (rough - fine).norm() < 0.2 * fine.norm()
+        rough, fine = (g.predict_x0(z, t, g.condition(None)) for g in (half, generator))
+        assert rough.dtype == torch.float32 and not torch.equal(rough, fine)
+        assert (rough - fine).norm() < 0.2 * fine.norm()
+        assert torch.equal(half.decode(z), generator.decode(z)) and torch.equal(half.encode(picture), generator.encode(picture))
+
+
+def test_recomputing_changes_no_gradient_in_the_latent_either(generator):
+    t, cond = torch.tensor([0.3]), generator.condition(None)
+    settings = generator.autoencoder.config
+    plain = {
+        "network": lambda z: generator.x0(z, t, cond),
+        "decoder": lambda z: generator.autoencoder.decode(z / settings.scaling_factor + (settings.shift_factor or 0.0)).sample / 2 + 0.5,
+    }
+    recomputed = {"network": lambda z: generator.predict_x0(z, t, cond), "decoder": generator.decode}
+    for name, share in (("network", 0.25), ("decoder", 0.6)):
+        kept, gradients = [], []
+        for compute in (plain[name], recomputed[name]):
+            z, numbers = generator.start(1, 2).requires_grad_(), []
+            with torch.autograd.graph.saved_tensors_hooks(lambda x: numbers.append(x.numel()) or x, lambda x: x):
+                out = compute(z)
+            kept.append(sum(numbers))
+            gradients.append(torch.autograd.grad(out.square().sum(), z)[0])
+        assert torch.equal(*gradients) and kept[1] < share * kept[0], name
 
 
 def test_it_trains_a_lora_in_a_hosts_inference_mode(made):
