@@ -7,7 +7,7 @@ from . import host
 
 class ConceptAlgebra(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        from . import algebra, calibrate, checkpoint, encode, features, files, lists, load, priors, read, render, sae
+        from . import algebra, calibrate, checkpoint, encode, features, files, lists, load, priors, read, render, sae, save
 
         # here and not in on_load, which ComfyUI 0.8 does not call first
         host.register_folders()
@@ -36,6 +36,7 @@ class ConceptAlgebra(ComfyExtension):
             render.LatentOptimiser,
             render.DualTrack,
             render.OpenRender,
+            save.SaveRender,
             read.ConceptReadout,
             read.CompareTracks,
             files.SaveConcept,

@@ -198,6 +198,25 @@ def free_path(prefix: str, extension: str, folder: str | None = None) -> str:
     return path
 
 
+def in_output(path: str) -> tuple[str, str]:
+    """(file name, subfolder) of a path in the output folder, as a node's output names a file."""
+    import folder_paths
+
+    subfolder, name = os.path.split(os.path.relpath(path, folder_paths.get_output_directory()))
+    return name, subfolder
+
+
+def inscription(prompt: dict | None, extra: dict | None, own: dict[str, Any]) -> dict[str, str]:
+    """What a saved file is to hold as text: the prompt, the workflow (in `extra`) and `own`, each as JSON under its name, as
+    ComfyUI's own nodes write it and its page reads it. Nothing where ComfyUI was started with --disable-metadata."""
+    from comfy.cli_args import args
+
+    if args.disable_metadata:
+        return {}
+    said = ({"prompt": prompt} if prompt else {}) | (extra or {}) | own
+    return {name: json.dumps(value) for name, value in said.items()}
+
+
 def register_folders() -> None:
     """Shared concepts lie in models/concepts, saved ones in output/concepts, converted encoders in models/concept_encoders,
     trained dictionaries in models/concept_saes."""

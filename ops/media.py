@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
 import math
 import os
+import struct
 import warnings
 import wave as wave_file
 from collections.abc import Iterator, Mapping
@@ -16,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .atomic import write_bytes
+from .atomic import write_aside, write_bytes
 from .space import Modality, finite
 
 PICTURE_SIDE = 4096
@@ -24,6 +26,7 @@ AUDIO_SECONDS = 30.0
 VIDEO_SECONDS, VIDEO_SIDE, VIDEO_FPS = 10.0, 384, 16
 SILENCE = 1e-4
 """Peak amplitude (-80 dBFS) up to which a sound counts as silent."""
+LAYOUTS = {1: "mono", 2: "stereo"}
 
 
 SUFFIXES: dict[Modality, frozenset[str]] = {
@@ -150,9 +153,12 @@ def write_png(path: str | os.PathLike, pixels: Tensor, text: Mapping[str, str] |
     write_bytes(path, buffer.getvalue())
 
 
-def write_wav(path: str | os.PathLike, wave: Tensor, rate: int) -> None:
-    """Write a wave [C, T] or [1, C, T] at `rate` Hz as 16-bit PCM. It is clipped to -1..1 and never made louder or
-    softer. Same input, same bytes. Errors as in `write_png`."""
+def write_wav(path: str | os.PathLike, wave: Tensor, rate: int, text: Mapping[str, str] | None = None) -> None:
+    """Write a wave [C, T] or [1, C, T] at `rate` Hz as 16-bit PCM, with text entries. It is clipped to -1..1 and never made
+    louder or softer. Same input, same bytes. Errors as in `write_png`.
+
+    RIFF has no names of one's own for what it is told of a sound, so all entries are one JSON object in its comment (ICMT).
+    """
     wave = _one(wave, 2, "wave [C, T]")
     samples = (wave.clamp(-1, 1) * 32767).round().to(torch.int16).T.contiguous().numpy()
     buffer = io.BytesIO()
@@ -161,12 +167,47 @@ def write_wav(path: str | os.PathLike, wave: Tensor, rate: int) -> None:
         file.setsampwidth(2)
         file.setframerate(rate)
         file.writeframes(samples.astype("<i2").tobytes())
+    data = buffer.getvalue()
+    if text:
+        comment = json.dumps(dict(text)).encode() + b"\0"
+        entry = b"INFOICMT" + struct.pack("<I", len(comment)) + comment + b"\0" * (len(comment) % 2)
+        data += b"LIST" + struct.pack("<I", len(entry)) + entry
+        data = data[:4] + struct.pack("<I", len(data) - 8) + data[8:]
+    write_bytes(path, data)
+
+
+def write_flac(path: str | os.PathLike, wave: Tensor, rate: int, text: Mapping[str, str] | None = None) -> None:
+    """Write a wave [C, T] or [1, C, T] of one or two channels at `rate` Hz as 24-bit FLAC, with text entries as its Vorbis
+    comments. It is clipped to -1..1 and never made louder or softer: what is read back is within 2^-23 of it. Same input,
+    same bytes.
+
+    Errors as in `write_png`, and ValueError for more channels or a rate that is not positive.
+    """
+    import av
+
+    wave = _one(wave, 2, "wave [C, T]")
+    if wave.shape[0] not in LAYOUTS or rate < 1:
+        raise ValueError(f"wave has {wave.shape[0]} channels at {rate} Hz, expected one or two at a positive rate")
+    # the encoder takes 32 bits and keeps the upper 24
+    samples = (wave * 2**23).round().clamp(-(2**23), 2**23 - 1).to(torch.int32) * 2**8
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="flac") as container:
+        container.metadata.update(text or {})
+        layout = LAYOUTS[wave.shape[0]]
+        stream = container.add_stream("flac", rate=rate, layout=layout)
+        stream.codec_context.format = "s32"
+        frame = av.AudioFrame.from_ndarray(samples.T.reshape(1, -1).numpy(), format="s32", layout=layout)
+        frame.sample_rate, frame.pts = rate, 0
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
     write_bytes(path, buffer.getvalue())
 
 
-def write_mp4(path: str | os.PathLike, frames: Tensor, fps: float, loops: int = 1) -> None:
+def write_mp4(
+    path: str | os.PathLike, frames: Tensor, fps: float, loops: int = 1, text: Mapping[str, str] | None = None
+) -> None:
     """Write frames [T, 3, H, W] or [1, T, 3, H, W], clipped to 0..1, as an MP4 that browsers play: H.264, or MPEG-4
-    where that is missing; 4:2:0, an odd side grown by one repeated line.
+    where that is missing; 4:2:0, an odd side grown by one repeated line; with text entries as the container's metadata.
 
     loops: how many times the clip is written one after the other, so that a short one does not flash by.
     Errors as in `write_png`.
@@ -177,8 +218,10 @@ def write_mp4(path: str | os.PathLike, frames: Tensor, fps: float, loops: int = 
     pictures = np.pad(pictures, [(0, 0), (0, pictures.shape[1] % 2), (0, pictures.shape[2] % 2), (0, 0)], "edge")
     if not 0 < fps < float("inf") or loops < 1:
         raise ValueError(f"fps is {fps} and loops {loops}, expected a positive rate and at least 1")
-    buffer = io.BytesIO()
-    with av.open(buffer, "w", format="mp4") as container:
+    # names of one's own, and all that is said before the pictures: ComfyUI's page reads the first 2 MB of a file for its workflow
+    flags = {"movflags": "use_metadata_tags+faststart"}
+    with write_aside(path) as temporary, av.open(os.fspath(temporary), "w", format="mp4", options=flags) as container:
+        container.metadata.update(text or {})
         codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
         stream = container.add_stream(codec, rate=Fraction(fps).limit_denominator(1001))
         stream.height, stream.width = pictures.shape[1:3]
@@ -187,7 +230,6 @@ def write_mp4(path: str | os.PathLike, frames: Tensor, fps: float, loops: int = 
         for picture in np.concatenate([pictures] * loops):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")))
         container.mux(stream.encode())
-    write_bytes(path, buffer.getvalue())
 
 
 def _existing(path: str | os.PathLike) -> Path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import platform
 import re
@@ -30,6 +29,7 @@ from .generators.protocol import Generator
 from .interpret.readout import Composition, compose, readout
 from .media import write_mp4, write_png, write_wav
 from .optimise import Step
+from .provenance import with_nulls
 from .render import Reading, Render, Track
 from .runtime import keep_on, let_go
 from .signal import FLOOR, log_mel
@@ -112,7 +112,7 @@ def showcase(
             shown.append(report.Rendered(made, _file(made), picture(made.media, made.modality), pictures))
         if said:
             write_text(aside / "phrase.txt", said.phrase + "\n")
-        write_text(aside / "run.json", json.dumps(_with_nulls(run), indent=1, allow_nan=False))
+        write_text(aside / "run.json", json.dumps(with_nulls(run), indent=1, allow_nan=False))
         write_text(aside / "index.html", report.page(report.Target(expression, said, words, shown, facts)))
     return folder
 
@@ -216,15 +216,6 @@ def _write_media(path: Path, made: Render, rate: float | None, provenance: dict[
 def _held(made: Render) -> str:
     """What a natural render was held by, and whether that was told the concept."""
     return made.settings["prior"]["name"] + (", told the concept" if made.settings["told"] else "")
-
-
-def _with_nulls(value: Any) -> Any:
-    """JSON-able values with None for NaN and infinity, which JSON does not have and a browser would not read."""
-    if isinstance(value, Mapping):
-        return {name: _with_nulls(part) for name, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_with_nulls(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _record(made: Render) -> dict[str, Any]:

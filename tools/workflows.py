@@ -18,7 +18,7 @@ import time
 import urllib.parse
 import urllib.request
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -49,10 +49,15 @@ CONCEPT, ENCODER, GENERATOR = {"concept": "CONCEPT"}, {"encoder": "CONCEPT_ENCOD
 SAE = {"sae": "CONCEPT_SAE"}
 PAIR = {"a": "CONCEPT", "b": "CONCEPT"}
 PRIOR = {"prior": "CONCEPT_PRIOR"}
+CONDITIONING = {"conditioning": "CONDITIONING"}
 RENDERED = {"image": "IMAGE", "audio": "AUDIO", "video": "VIDEO", "latent": "LATENT", "words": "STRING", "report": "STRING"}
 KINDS = {
     "ConceptAlgebra_LoadEncoder": Kind({"encoder": ("COMBO", "pocket")}, {}, ENCODER),
     "ConceptAlgebra_LoadGenerator": Kind({"generator": ("COMBO", "pocket image")}, ENCODER, {**GENERATOR, "vae": "VAE"}, height=110),
+    "ConceptAlgebra_GeneratorFromCheckpoint": Kind(
+        {"width": ("INT", 0), "height": ("INT", 0), "frames": ("INT", 0), "seconds": ("FLOAT", 0)},
+        {"model": "MODEL", "vae": "VAE", "clip": "CLIP", "conditioning": "CONDITIONING", "fast_vae": "VAE"}, GENERATOR, height=240,
+    ),
     "ConceptAlgebra_EncodeText": Kind({"text": ("STRING", "fire")}, ENCODER, CONCEPT),
     "ConceptAlgebra_EncodeImage": Kind({"name": ("STRING", "")}, {"image": "IMAGE", **ENCODER}, CONCEPT, height=120),
     "ConceptAlgebra_EncodeAudio": Kind({"name": ("STRING", "")}, {"audio": "AUDIO", **ENCODER}, CONCEPT, height=120),
@@ -73,10 +78,10 @@ KINDS = {
             "strength": ("FLOAT", 1), "told": ("BOOLEAN", False), "every": ("INT", 1), "rank": ("INT", 8), "replay": ("INT", 64),
             "learning_rate": ("FLOAT", 0.001), "guidance": ("FLOAT", 1), "shift": ("FLOAT", 1),
         },
-        {}, PRIOR, height=260,
+        CONDITIONING, PRIOR, height=280,
     ),
     "ConceptAlgebra_FlairPrior": Kind(
-        {"strength": ("FLOAT", 1), "told": ("BOOLEAN", True), "levels": ("INT", 0), "guidance": ("FLOAT", 4)}, {}, PRIOR, height=160
+        {"strength": ("FLOAT", 1), "told": ("BOOLEAN", True), "levels": ("INT", 0), "guidance": ("FLOAT", 4)}, CONDITIONING, PRIOR, height=180
     ),
     "ConceptAlgebra_BridgePrior": Kind(
         {
@@ -103,6 +108,9 @@ KINDS = {
         height=680,
     ),
     "ConceptAlgebra_OpenRender": Kind({}, {"render": "CONCEPT_RENDER"}, RENDERED, height=160),
+    "ConceptAlgebra_SaveRender": Kind(
+        {"filename_prefix": ("STRING", "render"), "audio_format": ("COMBO", "flac")}, {"render": "CONCEPT_RENDER"}, {"path": "STRING"}, height=460
+    ),
     "ConceptAlgebra_Readout": Kind({"words": ("INT", 8)}, {**CONCEPT, **ENCODER}, {"words": "STRING", "phrase": "STRING"}, height=240),
     "ConceptAlgebra_CompareTracks": Kind(
         {}, {"honest": "CONCEPT_RENDER", "natural": "CONCEPT_RENDER"}, {"image": "IMAGE", "summary": "STRING"}, 460, 400
@@ -112,6 +120,10 @@ KINDS = {
         {"targets": ("STRING", ""), "index": ("INT", 0), CONTROL: ("", "increment")}, ENCODER,
         {**CONCEPT, "expression": "STRING", "count": "INT"}, height=240,
     ),  # fmt: skip
+    # ComfyUI's own loaders, for models of one's own
+    "CheckpointLoaderSimple": Kind({"ckpt_name": ("COMBO", "")}, {}, {"MODEL": "MODEL", "CLIP": "CLIP", "VAE": "VAE"}, height=120),
+    "CLIPLoader": Kind({"clip_name": ("COMBO", ""), "type": ("COMBO", ""), "device": ("COMBO", "default")}, {}, {"CLIP": "CLIP"}, height=130),
+    "VAELoader": Kind({"vae_name": ("COMBO", "")}, {}, {"VAE": "VAE"}),
     # ComfyUI's own; newer ones pass their input on, which no workflow here uses
     "SaveImage": Kind({"filename_prefix": ("STRING", "ComfyUI")}, {"images": "IMAGE"}, {}, height=400),
     # Save Audio is called deprecated by newer ones, and its successor is not in older ones
@@ -121,6 +133,8 @@ KINDS = {
 }
 OPTIONAL = {
     "ConceptAlgebra_LatentOptimiser": {"prior", "latent", "judge"}, "ConceptAlgebra_DualTrack": {"prior"}, "ConceptAlgebra_Expression": {*"abcdef", "sae"},
+    "ConceptAlgebra_GeneratorFromCheckpoint": {"clip", "conditioning", "fast_vae"}, "ConceptAlgebra_FlairPrior": {"conditioning"},
+    "ConceptAlgebra_VsdPrior": {"conditioning"},
 }  # fmt: skip
 """Sockets that the page draws as optional."""
 
@@ -146,9 +160,13 @@ class Node:
 
 @dataclass
 class Flow:
-    """A workflow being described: nodes first, then groups that lay them out from left to right."""
+    """A workflow being described: nodes first, then groups that lay them out from left to right.
+
+    card: what stands on the thumbnail of one that needs models which are not in the pack; none is rendered for it.
+    """
 
     name: str
+    card: str = ""
     nodes: list[Node] = field(default_factory=list)
     boxes: list[tuple[str, tuple[int, int, int, int]]] = field(default_factory=list)
 
@@ -690,9 +708,84 @@ def morph() -> Flow:
     return f
 
 
+def of_a_checkpoint(f: Flow, title: str, makes: str, target: str, checkpoint: str, files: list[str], **also: Callable[[], Node]) -> Flow:
+    """Both tracks of one target by a model of one's own, from a checkpoint. files: what to download, a line of Markdown each. also:
+    further loaders, by the input of Generator From Checkpoint that they go to."""
+    note = f.note(
+        f"# {title}\n\n"
+        f"{makes} The model's own loaders of ComfyUI give it to *Generator From Checkpoint*; one target is rendered on both tracks from one "
+        "seed, without a prompt.\n\n"
+        "**You need** these files. Press **R** when they are there, and pick them in the loaders if yours have other names:\n\n"
+        + "".join(f"- {file}\n" for file in files)
+        + "- **languagebind.safetensors** in **models/concept_encoders**: the pack makes it of the published folders, and Run says how. "
+        "*pocket* in its place works without, but knows drawings only. Put **Calibrate Encoder** behind it once.\n\n"
+        "**Look at** the two files beside each other: the *honest* one shows what the encoder likes to see, the *natural* one is held to what "
+        "the model finds natural. Both have this workflow inside.\n\n"
+        "**Change** the line in Concept Expression, or the size at Generator From Checkpoint, where 0 is the model's usual. One candidate is "
+        "drawn at a time, which needs the least memory; more of them find better ones.",
+        height=560,
+    )
+    model = f.node("CheckpointLoaderSimple", ckpt_name=checkpoint)
+    loaded = {name: load() for name, load in also.items()}
+    generator = f.node("GeneratorFromCheckpoint", model=model["MODEL"], vae=model["VAE"], **loaded)
+    encoder = f.node("LoadEncoder", encoder="languagebind.safetensors")
+    prior = f.node("FlairPrior", told=False)
+    concept = f.node("Expression", expression=target, encoder=encoder)
+    readout = f.node("Readout", concept=concept, encoder=encoder)
+    dual = f.node("DualTrack", candidates=1, concept=concept, encoder=encoder, generator=generator, prior=prior)
+    saves = [
+        f.node("SaveRender", f"Save Render ({track})", width=460, render=dual[track], filename_prefix=prefix(f, f"-{track}"))
+        for track in ("honest", "natural")
+    ]
+    said = f.node("PreviewAny", "Both in numbers and words", width=460, height=240, source=dual["summary"])
+    compare = f.node("CompareTracks", honest=dual["honest"], natural=dual["natural"])
+    f.lay_out(
+        ("", [note]), (LOAD, [[model, *loaded.values(), encoder], [generator, prior]]), (CONCEPTS, [concept, readout]), ("3 · Both tracks", [dual]),
+        (LOOK, [saves, [compare, said]]),
+    )  # fmt: skip
+    return f
+
+
+def stable_diffusion() -> Flow:
+    f = Flow("stable-diffusion-3.5", card="Stable Diffusion\n3.5 Medium")
+    files = [
+        "**sd3.5_medium.safetensors** (5 GB) of huggingface.co/stabilityai/stable-diffusion-3.5-medium, in **models/checkpoints**. Its text encoders are not needed.",
+        "**taesd3_encoder.safetensors** and **taesd3_decoder.safetensors** (5 MB each) of github.com/madebyollin/taesd, in **models/vae_approx**: "
+        "the *taesd3* that draws the first part of a run in a fraction of the time. Without them, delete that Load VAE.",
+    ]
+    return of_a_checkpoint(
+        f, "Stable Diffusion 3.5", "Pictures, by Stable Diffusion 3.5 Medium.", "sad clown + red balloon", "sd3.5_medium.safetensors", files,
+        fast_vae=lambda: f.node("VAELoader", "Load VAE (the fast one)", vae_name="taesd3"),
+    )  # fmt: skip
+
+
+def stable_audio() -> Flow:
+    f = Flow("stable-audio", card="Stable Audio\nOpen 1.0")
+    files = [
+        "**stable-audio-open-1.0.safetensors** (5 GB) in **models/checkpoints**: it is **model.safetensors** of "
+        "huggingface.co/stabilityai/stable-audio-open-1.0, under that name. Its text encoder is not needed.",
+    ]
+    return of_a_checkpoint(
+        f, "Stable Audio", "Stereo sounds at 44.1 kHz, by Stable Audio Open 1.0.", "thunder + bell", "stable-audio-open-1.0.safetensors", files
+    )
+
+
+def ltx_video() -> Flow:
+    f = Flow("ltx-video", card="LTX-Video\n0.9.5")
+    files = [
+        "**ltx-video-2b-v0.9.5.safetensors** (6 GB) of huggingface.co/Lightricks/LTX-Video, in **models/checkpoints**.",
+        "**t5xxl_fp16.safetensors** (10 GB) of huggingface.co/comfyanonymous/flux_text_encoders, in **models/text_encoders**. It reads the empty "
+        "text once, which is what LTX-Video is told when it is told nothing, and is let go.",
+    ]
+    return of_a_checkpoint(
+        f, "LTX-Video", "Clips, by LTX-Video 0.9.", "fire + water", "ltx-video-2b-v0.9.5.safetensors", files,
+        clip=lambda: f.node("CLIPLoader", clip_name="t5xxl_fp16.safetensors", type="ltxv"),
+    )  # fmt: skip
+
+
 FLOWS = (
     fire_and_water, sunset_and_ocean, hairless_dog, slerp, sound_and_word, image_minus_plus, honest_natural, prior_comparison, batch,
-    two_encoders, union, remove_feature, morph,
+    two_encoders, union, remove_feature, morph, stable_diffusion, stable_audio, ltx_video,
 )  # fmt: skip
 
 
@@ -726,6 +819,18 @@ def thumbnail(flow: Flow, server: str, steps: int | None) -> bytes:
     return beside(pictures)
 
 
+def drawn(text: str) -> bytes:
+    """The thumbnail of a workflow that is not rendered for it: its name on a plain square of 400 px, as JPEG."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    sheet = Image.new("RGB", (400, 400), "#20242c")
+    pen = ImageDraw.Draw(sheet)
+    pen.rectangle((20, 20, 379, 379), outline="#3f789e", width=3)
+    pen.text((200, 190), text, "white", ImageFont.load_default(42), "mm", 14, "center")
+    pen.text((200, 340), "needs a model of its own", "#9db4c6", ImageFont.load_default(20), "mm")
+    return encoded(sheet)
+
+
 def beside(pictures: list) -> bytes:
     """Pillow images, two a row on a white square of 400 px, as JPEG."""
     from PIL import Image
@@ -740,6 +845,10 @@ def beside(pictures: list) -> bytes:
         inset = (400 - cell * min(across, len(pictures) - place // across * across)) // 2
         x, y = inset + place % across * cell, (400 - rows * cell) // 2 + place // across * cell
         sheet.paste(part, (x + (cell - part.width) // 2, y + (cell - part.height) // 2))
+    return encoded(sheet)
+
+
+def encoded(sheet) -> bytes:
     buffer = io.BytesIO()
     sheet.save(buffer, "JPEG", quality=75)
     return buffer.getvalue()
@@ -756,7 +865,8 @@ def main() -> None:
         path.write_text(text, encoding="utf-8")
     for flow in (describe() for describe in FLOWS) if args.thumbnails else ():
         if not args.names or flow.name in args.names:
-            (FOLDER / f"{flow.name}.jpg").write_bytes(thumbnail(flow, args.thumbnails.rstrip("/"), args.steps))
+            picture = drawn(flow.card) if flow.card else thumbnail(flow, args.thumbnails.rstrip("/"), args.steps)
+            (FOLDER / f"{flow.name}.jpg").write_bytes(picture)
             print(flow.name)
 
 

@@ -47,10 +47,10 @@ class Refused(Exception):
 class Server:
     """One running ComfyUI on a port of its own, with folders of its own that go when it does.
 
-    `packs` are further folders for custom_nodes, such as the gradient probe.
+    `packs` are further folders for custom_nodes, such as the gradient probe; `options` further arguments.
     """
 
-    def __init__(self, host: Path, packs: tuple[Path, ...] = ()):
+    def __init__(self, host: Path, packs: tuple[Path, ...] = (), options: tuple[str, ...] = ()):
         self.host = host
         self.folder = Path(tempfile.mkdtemp(prefix="comfy-"))
         (self.folder / "custom_nodes").mkdir()
@@ -66,7 +66,7 @@ class Server:
         command = [interpreter(host), "main.py", "--cpu", "--port", str(self.port), "--disable-api-nodes", "--base-directory", str(self.folder)]
         database = ["--database-url", f"sqlite:///{self.folder / 'comfy.db'}"]
         with self.log.open("w") as log:
-            self.process = subprocess.Popen(command + database, cwd=host, stdout=log, stderr=subprocess.STDOUT, env=clean)
+            self.process = subprocess.Popen([*command, *database, *options], cwd=host, stdout=log, stderr=subprocess.STDOUT, env=clean)
         self._until(lambda: self._up(), "the server to start")
 
     def close(self) -> None:

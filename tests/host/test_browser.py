@@ -32,7 +32,7 @@ def browser():
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["canvas", "nodes2"])
-def page(request, browser, server: Server, languagebind: str):
+def page(request, browser, server: Server, languagebind: str, named_models: None):
     """A page with one of the two renderers, and in `page.complaints` what its console says about the pack.
 
     A complaint is every uncaught error, and every console error that names the pack, its nodes or its templates: the

@@ -12,7 +12,7 @@ from scipy.io import wavfile
 
 from concept_algebra.ops import media
 from concept_algebra.ops.concept import Concept
-from concept_algebra.ops.media import MediaError, read_audio, read_image, read_video, write_mp4, write_png, write_wav
+from concept_algebra.ops.media import MediaError, read_audio, read_image, read_video, write_flac, write_mp4, write_png, write_wav
 
 READERS = [read_image, read_audio, read_video]
 
@@ -338,6 +338,9 @@ def test_damaged_files_raise_nothing_but_media_errors(tmp_path, seed):
         (lambda p: write_png(p, torch.full((3, 2, 2), torch.nan)), "pixels contains NaN"),
         (lambda p: write_wav(p, torch.zeros(1, 0), 8000), r"shape \(1, 0\) cannot be written"),
         (lambda p: write_wav(p, torch.zeros(2, 1, 9), 8000), "cannot be written"),
+        (lambda p: write_flac(p, torch.zeros(3, 9), 8000), "wave has 3 channels at 8000 Hz, expected one or two"),
+        (lambda p: write_flac(p, torch.zeros(1, 9), 0), "1 channels at 0 Hz, expected"),
+        (lambda p: write_flac(p, torch.full((1, 9), torch.nan), 8000), "wave contains NaN"),
         (lambda p: write_mp4(p, torch.rand(2, 3, 2, 2) / 0, 8), "frames contains NaN"),
         (lambda p: write_mp4(p, ramp(), 0), "fps is 0"),
         (lambda p: write_mp4(p, ramp(), 8, loops=0), "loops 0"),
