@@ -56,4 +56,5 @@ def hosted(made: LoadedGenerator) -> HostedGenerator:
         (host.Resident(made.model, made.patcher),),
         made.bytes(natural=False),
         made.bytes(natural=True) - made.bytes(natural=False),
+        candidates=1,  # of large ones several have no room
     )

@@ -21,15 +21,16 @@ from ..ops.priors.settings import BridgeSettings, FlairSettings, NoSettings
 from ..ops.render import Render, Settings, finished
 from ..ops.report_instruments import NOTHING, readings, stopped
 from ..ops.showcase import picture
-from ..ops.space import Modality
 from ..ops.tracks import settings
 from . import host
 from .host_models import LoadedGenerator
 from .media import latent_out
 from .sockets import HostedEncoder, HostedGenerator, PriorChoice, Rendered
 
-def chosen(modality: Modality, prior: PriorChoice | None, steps: int, looks: int, candidates: int = 0) -> Settings:
+
+def chosen(generator: HostedGenerator, prior: PriorChoice | None, steps: int, looks: int, candidates: int = 0) -> Settings:
     """The settings of the honest track, or of the natural one with a prior; for numbers that are 0 the usual ones."""
+    modality = generator.generator.modality
     if prior is None:
         made = settings(modality, "honest", steps=steps or None)
     else:
@@ -38,7 +39,7 @@ def chosen(modality: Modality, prior: PriorChoice | None, steps: int, looks: int
         made = replace(made, told=told, schedule=replace(made.schedule, strength=prior.strength))
     if isinstance(made.prior, FlairSettings):  # the record says how many there are, not how many were allowed
         made = replace(made, prior=replace(made.prior, levels=min(made.prior.levels, made.schedule.steps)))
-    return replace(made, crops=looks or made.crops, candidates=candidates or made.candidates)
+    return replace(made, crops=looks or made.crops, candidates=candidates or generator.candidates or made.candidates)
 
 
 def judged(judge: HostedEncoder | None, concept: Concept, encoder: HostedEncoder) -> Judge | None:
@@ -142,7 +143,8 @@ class Watching:
 
 def kept(made: Render, settings: Settings, generator: Generator, concept: Concept) -> Rendered:
     """A render with all that it was made from."""
-    untold = settings.told and settings.schedule.strength > 0 and not made.settings["told"]
+    # a loaded model reads words, and no embedding: that it is told nothing is as it should be
+    untold = settings.told and settings.schedule.strength > 0 and not made.settings["told"] and not isinstance(generator, LoadedGenerator)
     return Rendered(made, generator, concept, made.seed, untold)
 
 

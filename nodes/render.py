@@ -130,7 +130,7 @@ class LatentOptimiser(io.ComfyNode):
             raise ValueError(f"framing is '{framing}', expected {', '.join(FRAMINGS)}")
         generator = telling(generator, prior)
         drawing, track = generator.generator, "natural" if prior else "honest"
-        made = chosen(drawing.modality, prior, steps, looks, candidates)
+        made = chosen(generator, prior, steps, looks, candidates)
         terms = {name.removesuffix("_weight"): value for name, value in weights.items()}
         made = replace(made, weights=Weights(patches=patch_weight, **terms), framing=FRAMINGS[framing])
         concept.space.require(encoder.encoder.space)
@@ -188,7 +188,7 @@ class DualTrack(io.ComfyNode):
         concept.space.require(encoder.encoder.space)
         names = {0.0: "honest", dial: f"between, {dial:g}", 1.0: "natural"} | {0.0: "honest", 1.0: "natural"}
         dialled = {name: replace(prior, strength=at * prior.strength) if at else None for at, name in sorted(names.items())}
-        todo = {name: chosen(drawing.modality, prior, steps, looks, candidates) for name, prior in dialled.items()}
+        todo = {name: chosen(generator, prior, steps, looks, candidates) for name, prior in dialled.items()}
         last = todo["natural"].schedule
         total = sum(made.schedule.steps for made in todo.values())
         watching = Watching(cls.hidden.unique_id, total + (last.steps if last.strength else 0), drawing)

@@ -62,6 +62,7 @@ class HostedGenerator:
 
     decoder: what decodes a latent. denoiser: what a prior needs besides; nothing where the decoder has it in it. working,
     denoising: bytes that a step of one latent takes beside the weights, without a prior, and what comes on top with one.
+    candidates: the usual number for this generator, in place of the medium's.
     """
 
     generator: Generator = field(repr=False)
@@ -69,6 +70,7 @@ class HostedGenerator:
     denoiser: tuple[Resident, ...] = field(default=(), repr=False)
     working: int = WORKING
     denoising: int = 0
+    candidates: int | None = None
 
     def residents(self, natural: bool) -> list[Resident]:
         """What has to be on the device, all of it at once, with a prior or without."""
