@@ -19,7 +19,7 @@ from torch import Tensor
 from ..encoders.record import recorded
 from ..grad import differentiable
 from ..space import Modality
-from .score import Score
+from .detector import Detector
 from .seen import Seen
 
 Kind = Literal["rollout", "relevance", "integrated gradients"]
@@ -35,11 +35,11 @@ class Attribution:
 
     values: [H, W] of a picture or a sound (mel from low to high, time), [T, H, W] of a clip.
     of: the name of the concept or feature; None for rollout, which is of no one.
-    value: the score of the medium; baseline: of the blurred medium that integrated gradients start from; both None for
+    value: the detector's, of the medium; baseline: of the blurred medium that integrated gradients start from; both None for
         rollout, the latter for relevance too.
     residual: how far a map of integrated gradients is from adding up, |sum - (value - baseline)|, in shares of
         |value - baseline|; None for the others, which need not.
-    active: whether the score is above its feature's threshold; None where there is none.
+    active: whether the value is above the feature's threshold; None where there is none.
     """
 
     values: Tensor
@@ -62,34 +62,34 @@ def rollout(seen: Seen) -> Attribution:
         return _map(seen, rolled(record.attention)[:, 0, 1:], "rollout")
 
 
-def relevance(seen: Seen, scores: Sequence[Score]) -> list[Attribution]:
-    """Attention weighted by how much more of it would raise each score. Of clips as `rollout`.
+def relevance(seen: Seen, detectors: Sequence[Detector]) -> list[Attribution]:
+    """Attention weighted by how much more of it would raise each detector's value. Of clips as `rollout`.
 
-    SpaceMismatch for a score of another space.
+    SpaceMismatch for a detector of another space.
     """
-    _require(seen, scores)
+    _require(seen, detectors)
     maps = []
     with differentiable(seen.tower), recorded(seen.tower, attention=True) as record:
         # attention needs a gradient, and no weight gives it one
         pooled = seen.pooled(seen.patches.clone().requires_grad_())
-        for score in scores:
-            value = score(pooled, seen.modality)
+        for detector in detectors:
+            value = detector(pooled, seen.modality)
             gradients = torch.autograd.grad(value.sum(), record.attention, retain_graph=True, materialize_grads=True)
             attention = [probabilities.detach() for probabilities in record.attention]
-            maps.append(_map(seen, relevant(attention, gradients)[:, 0, 1:], "relevance", score, value))
+            maps.append(_map(seen, relevant(attention, gradients)[:, 0, 1:], "relevance", detector, value))
     return maps
 
 
-def integrated_gradients(seen: Seen, scores: Sequence[Score], nodes: int = NODES) -> list[Attribution]:
-    """(e - b) times the mean gradient of each score on the straight path from b to e, summed over each patch's channels.
+def integrated_gradients(seen: Seen, detectors: Sequence[Detector], nodes: int = NODES) -> list[Attribution]:
+    """(e - b) times the mean gradient of each detector on the straight path from b to e, summed over each patch's channels.
 
     e, b: the patch embeddings of the medium and of the blurred one. Where the patch embedding is linear, as LanguageBind's,
     the map is that of integrated gradients by pixels, summed over each patch. The pocket's stems are not, and by pixels their
     kinks leave a map incomplete at any affordable number of nodes.
-    The mean is taken by the Gauss-Legendre rule with `nodes` nodes, from the same passes for all scores.
-    SpaceMismatch for a score of another space, ValueError for nodes < 1.
+    The mean is taken by the Gauss-Legendre rule with `nodes` nodes, from the same passes for all detectors.
+    SpaceMismatch for a detector of another space, ValueError for nodes < 1.
     """
-    _require(seen, scores)
+    _require(seen, detectors)
     if nodes < 1:
         raise ValueError(f"nodes is {nodes}, expected at least 1")
     places, weights = np.polynomial.legendre.leggauss(nodes)
@@ -97,17 +97,17 @@ def integrated_gradients(seen: Seen, scores: Sequence[Score], nodes: int = NODES
         start, end = seen.baseline, seen.patches
         frames, step = len(end), end - start
         path, share = (torch.from_numpy(x.astype(np.float32)).to(end.device) for x in (places / 2 + 0.5, weights / 2))
-        maps = [torch.zeros_like(end[:, 0]) for _ in scores]
+        maps = [torch.zeros_like(end[:, 0]) for _ in detectors]
         for part, weight in zip(path.split(max(1, PLANES // frames)), share.split(max(1, PLANES // frames))):
             points = (start + part.view(-1, 1, 1, 1, 1) * step).flatten(0, 1).requires_grad_()
             pooled = seen.pooled(points)
-            for total, score in zip(maps, scores):
-                value = (score(pooled, seen.modality) * weight).sum()
+            for total, detector in zip(maps, detectors):
+                value = (detector(pooled, seen.modality) * weight).sum()
                 (gradient,) = torch.autograd.grad(value, points, retain_graph=True, materialize_grads=True)
                 total += (gradient.unflatten(0, (-1, frames)).sum(0) * step).sum(1)
         with torch.no_grad():
             ends = seen.pooled(torch.cat([end, start]))
-        return [_integrated(seen, score, total, *score(ends, seen.modality)) for total, score in zip(maps, scores)]
+        return [_integrated(seen, detector, total, *detector(ends, seen.modality)) for total, detector in zip(maps, detectors)]
 
 
 def rolled(attention: Sequence[Tensor]) -> Tensor:
@@ -134,21 +134,21 @@ def _identity(attention: Sequence[Tensor]) -> Tensor:
     return torch.eye(attention[0].shape[-1], device=attention[0].device, dtype=attention[0].dtype)[None]
 
 
-def _require(seen: Seen, scores: Sequence[Score]) -> None:
-    for score in scores:
-        seen.space.require(score.space)
+def _require(seen: Seen, detectors: Sequence[Detector]) -> None:
+    for detector in detectors:
+        seen.space.require(detector.space)
 
 
-def _integrated(seen: Seen, score: Score, cells: Tensor, value: Tensor, baseline: Tensor) -> Attribution:
+def _integrated(seen: Seen, detector: Detector, cells: Tensor, value: Tensor, baseline: Tensor) -> Attribution:
     gap, whole = abs(float(cells.sum() - (value - baseline))), abs(float(value - baseline))
-    return _map(seen, cells, "integrated gradients", score, value, float(baseline), gap / whole if gap else 0.0)
+    return _map(seen, cells, "integrated gradients", detector, value, float(baseline), gap / whole if gap else 0.0)
 
 
 def _map(
-    seen: Seen, values: Tensor, kind: Kind, score: Score | None = None, value: Tensor | None = None, baseline: float | None = None,
+    seen: Seen, values: Tensor, kind: Kind, detector: Detector | None = None, value: Tensor | None = None, baseline: float | None = None,
     residual: float | None = None,
 ) -> Attribution:  # fmt: skip
     values = values.detach().float().reshape(-1, *seen.patches.shape[-2:]).cpu()
     number = None if value is None else float(value.detach())
-    active = None if score is None or score.threshold is None or number is None else number > score.threshold
-    return Attribution(values if seen.modality == "video" else values[0], kind, seen.modality, score and score.name, number, baseline, residual, active)
+    active = None if detector is None or detector.threshold is None or number is None else number > detector.threshold
+    return Attribution(values if seen.modality == "video" else values[0], kind, seen.modality, detector and detector.name, number, baseline, residual, active)

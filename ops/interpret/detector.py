@@ -19,7 +19,7 @@ from ..space import Modality, Space
 
 
 @dataclass(frozen=True, eq=False)
-class Score:
+class Detector:
     """row @ x + bias of a centred embedding x, or of its direction where `cosine`.
 
     name: for a person to read. space: what x is centred in. row: [D]. threshold: the value above which a feature counts as
@@ -46,12 +46,12 @@ class Score:
         return (normalize(centred, dim=-1) if self.cosine else centred) @ self.row.to(pooled) + self.bias
 
 
-def concept_score(concept: Concept) -> Score:
+def concept_detector(concept: Concept) -> Detector:
     """The cosine with a concept's direction, -1..1. ValueError for a concept that comes out as zero."""
-    return Score(str(concept), concept.space, concept.direction, cosine=True)
+    return Detector(str(concept), concept.space, concept.direction, cosine=True)
 
 
-def feature_scores(dictionary: Dictionary, features: Sequence[int], modality: Modality) -> list[Score]:
+def feature_detectors(dictionary: Dictionary, features: Sequence[int], modality: Modality) -> list[Detector]:
     """The pre-activations of features (indices 0..m-1) in media of one modality, in the dictionary's centred units.
 
     A trained autoencoder's are its encoder's, with its calibrated thresholds; a dictionary without an encoder reads a
@@ -63,6 +63,6 @@ def feature_scores(dictionary: Dictionary, features: Sequence[int], modality: Mo
         rows, biases = detectors(dictionary, torch.tensor(list(features), dtype=torch.long))
         thresholds = [float(dictionary.thresholds.get(modality, dictionary.thresholds[ANY])[j]) for j in features] if isinstance(dictionary, TrainedSAE) else [None] * len(features)
     return [
-        Score(dictionary.names[j], dictionary.space, row, bias, threshold=threshold)
+        Detector(dictionary.names[j], dictionary.space, row, bias, threshold=threshold)
         for j, row, bias, threshold in zip(features, rows, biases.tolist(), thresholds)
     ]

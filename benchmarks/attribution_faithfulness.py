@@ -1,0 +1,52 @@
+"""Whether the patches that a map puts first are those that the encoder needs: insertion and deletion curves.
+
+Petsiuk, Das & Saenko 2018, "RISE" (arXiv 1806.07421). What is taken away, or not yet there, is blurred and not black: a hole
+with sharp edges is something to see itself.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..ops.interpret.attribution import Attribution
+from ..ops.interpret.detector import Detector
+from ..ops.interpret.seen import Seen
+
+STEPS = 8
+"""Parts in which a medium is taken away or put in."""
+ORDERS = 4
+"""Random orders that a map is compared with."""
+
+
+def gains(seen: Seen, detector: Detector, maps: list[Attribution], rng: torch.Generator) -> tuple[Tensor, Tensor]:
+    """(insertion [M], deletion [M]): how much better each map's order of patches is than random ones, in the detector's units.
+
+    Insertion: the area under the value while patches come in, strongest first, less that of random orders. Deletion: the area of
+    random orders less the map's, while they go. Over shares 0..1 of the patches, so that an area is a mean value.
+    """
+    count = maps[0].values.numel()
+    strongest = [one.values.flatten().argsort(descending=True) for one in maps]
+    drawn = [torch.randperm(count, generator=rng) for _ in range(ORDERS)]
+    # to take patches away in one order is to put them in by the reverse: random orders need be walked but once
+    areas = inserted(seen, detector, torch.stack([*strongest, *(order.flip(0) for order in strongest), *drawn]))
+    insertion, deletion, random = areas.split([len(maps), len(maps), ORDERS])
+    return insertion - random.mean(), random.mean() - deletion
+
+
+@torch.no_grad()
+def inserted(seen: Seen, detector: Detector, orders: Tensor) -> Tensor:
+    """[M]: the area under the detector's value as the patches of a blurred medium become sharp, by each order [M, N] of them."""
+    rank = orders.argsort(1).float()
+    shares = torch.linspace(0, 1, STEPS + 1)
+    sharp = rank[:, None] < shares[:, None] * orders.shape[1]
+    values = torch.cat([_values(seen, detector, part) for part in sharp.flatten(0, 1).split(max(1, 64 // len(seen.x)))])
+    return torch.trapezoid(values.view(len(orders), -1), shares)
+
+
+def _values(seen: Seen, detector: Detector, sharp: Tensor) -> Tensor:
+    """[K] of media with the patches [K, N] sharp and the others blurred."""
+    height, width = (side // count for side, count in zip(seen.x.shape[-2:], seen.patches.shape[-2:]))
+    mask = sharp.view(-1, len(seen.x), 1, *seen.patches.shape[-2:]).repeat_interleave(height, -2).repeat_interleave(width, -1)
+    mixed = torch.where(mask.to(seen.x.device), seen.x, seen.blurred).flatten(0, 1)
+    return detector(seen.pooled(seen.embedded(mixed)), seen.modality).cpu()
