@@ -1,13 +1,14 @@
 """Whether the patches that a map puts first are those that the encoder needs: insertion and deletion curves.
 
-Petsiuk, Das & Saenko 2018, "RISE" (arXiv 1806.07421). What is taken away, or not yet there, is blurred and not black: a hole
-with sharp edges is something to see itself.
+Petsiuk, Das & Saenko 2018, "RISE" (arXiv 1806.07421). What is taken away, or not yet there, is blurred and not black, and sharp
+goes over into blurred from one patch's middle to the next: a hole with edges is something to see itself (see ATTRIBUTION.md).
 """
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from ..ops.interpret.attribution import Attribution
 from ..ops.interpret.detector import Detector
@@ -46,7 +47,7 @@ def inserted(seen: Seen, detector: Detector, orders: Tensor) -> Tensor:
 
 def _values(seen: Seen, detector: Detector, sharp: Tensor) -> Tensor:
     """[K] of media with the patches [K, N] sharp and the others blurred."""
-    height, width = (side // count for side, count in zip(seen.x.shape[-2:], seen.patches.shape[-2:]))
-    mask = sharp.view(-1, len(seen.x), 1, *seen.patches.shape[-2:]).repeat_interleave(height, -2).repeat_interleave(width, -1)
-    mixed = torch.where(mask.to(seen.x.device), seen.x, seen.blurred).flatten(0, 1)
+    share = sharp.float().view(-1, 1, *seen.patches.shape[-2:])
+    share = interpolate(share, seen.x.shape[-2:], mode="bilinear", align_corners=False).view(-1, *seen.x[:, :1].shape)
+    mixed = (seen.blurred + share.to(seen.x.device) * (seen.x - seen.blurred)).flatten(0, 1)
     return detector(seen.pooled(seen.embedded(mixed)), seen.modality).cpu()
