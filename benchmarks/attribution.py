@@ -27,9 +27,9 @@ from .pocket_video import TOLD_APART, in_motion
 
 METHODS = ("rollout", "relevance", "integrated gradients")
 HEADLINE = METHODS[2]
-COUNTS = {"image": (8, 120), "audio": (4, 60), "video": (1, 12)}
-"""Media whose maps are measured, with --quick and without."""
-COMPOSITES = {"pair": (20, 150), "four": (4, 60)}
+COUNTS: dict[Modality, tuple[int, int]] = {"image": (8, 120), "audio": (3, 60), "video": (0, 12)}
+"""Media whose maps are measured, with --quick and without; a clip costs as much as eight pictures."""
+COMPOSITES = {"pair": (16, 150), "four": (0, 60)}
 FEATURES = 1
 """Strongest features of a medium that are explained beside its name."""
 
@@ -54,21 +54,22 @@ def run(quick: bool) -> tuple[list[tuple[str, ...]], dict[str, float | int]]:
     encoder, dictionary = features.load(features.POCKET, load())
     rng = torch.Generator().manual_seed(0)
     found = Found()
-    for modality, counts in COUNTS.items():
-        for medium, name in tqdm(media(encoder, modality, counts[not quick]), desc=modality, total=counts[not quick]):
+    shown = {modality: counts[not quick] for modality, counts in COUNTS.items() if counts[not quick]}
+    for modality, count in shown.items():
+        for medium, name in tqdm(media(encoder, modality, count), desc=modality, total=count):
             measure(medium, name, encoder, dictionary, rng, found)
     rows = [("measure", "media", "n", *METHODS)]
     figures: dict[str, float | int] = {"completeness_error": max(found.residuals), "maps": len(found.residuals)}
     for measure_name, gained in (("insertion", found.insertion), ("deletion", found.deletion)):
-        for modality in COUNTS:
+        for modality in shown:
             spans = {method: interval(gained[modality, method]) for method in METHODS}
             rows.append((f"{measure_name} gain", modality, str(len(gained[modality, HEADLINE])), *map(_shown, spans.values())))
             if modality == "image":
                 for method, (mean, low, high) in spans.items():
                     end = "" if method == HEADLINE else f"_{method}"
                     figures |= {f"{measure_name}_gain{end}": mean, f"{measure_name}_gain_low{end}": low, f"{measure_name}_gain_high{end}": high}
-    for layout, counts in COMPOSITES.items():
-        right = pointing(encoder, layout, counts[not quick], rng)
+    for layout in (layout for layout, counts in COMPOSITES.items() if counts[not quick]):
+        right = pointing(encoder, layout, COMPOSITES[layout][not quick])
         spans = {method: interval(right[method]) for method in METHODS}
         asked, chance = len(LAYOUTS[layout]), 1 / len(LAYOUTS[layout])
         rows.append((f"pointing, chance {chance:g}", f"{asked} drawings", str(len(right[HEADLINE]) * asked), *map(_shown, spans.values())))
@@ -110,10 +111,10 @@ def measure(medium: Seen, name: str, encoder: PocketEncoder, dictionary: Trained
         found.deletion.setdefault((medium.modality, method), []).append(deleted)
 
 
-def pointing(encoder: PocketEncoder, layout: str, count: int, rng: torch.Generator) -> dict[str, list[float]]:
+def pointing(encoder: PocketEncoder, layout: str, count: int) -> dict[str, list[float]]:
     """By method, for each composite the share of its drawings that the map of their name points at."""
     right: dict[str, list[float]] = {method: [] for method in METHODS}
-    for composite in tqdm(composites(layout, count, rng), desc=f"pointing, {layout}"):
+    for composite in tqdm(composites(layout, count, torch.Generator().manual_seed(0)), desc=f"pointing, {layout}"):
         medium = see(encoder, composite.pixels, "image")
         for method, maps in zip(METHODS, _maps(medium, [concept_detector(Concept.from_text(name, encoder)) for name in composite.names])):
             right[method].append(sum(composite.points_at(one) == part for part, one in enumerate(maps)) / len(maps))
@@ -121,7 +122,7 @@ def pointing(encoder: PocketEncoder, layout: str, count: int, rng: torch.Generat
 
 
 def interval(values: list[float]) -> tuple[float, float, float]:
-    """The mean and the ends of its 95 % t-interval; of one value, nan."""
+    """The mean and the ends of its 95 % t-interval; of one value there is none, and they are nan."""
     mean = sum(values) / len(values)
     if len(values) < 2:
         return mean, math.nan, math.nan

@@ -38,11 +38,13 @@ def gains(seen: Seen, detector: Detector, maps: list[Attribution], rng: torch.Ge
 @torch.no_grad()
 def inserted(seen: Seen, detector: Detector, orders: Tensor) -> Tensor:
     """[M]: the area under the detector's value as the patches of a blurred medium become sharp, by each order [M, N] of them."""
-    rank = orders.argsort(1).float()
-    shares = torch.linspace(0, 1, STEPS + 1)
-    sharp = rank[:, None] < shares[:, None] * orders.shape[1]
-    values = torch.cat([_values(seen, detector, part) for part in sharp.flatten(0, 1).split(max(1, 64 // len(seen.x)))])
-    return torch.trapezoid(values.view(len(orders), -1), shares)
+    count, shares = orders.shape[1], torch.linspace(0, 1, STEPS + 1)
+    # every order begins with nothing sharp and ends with all
+    first, last = _values(seen, detector, torch.arange(2).bool()[:, None].expand(2, count))
+    sharp = orders.argsort(1)[:, None] < shares[1:-1, None] * count
+    inner = torch.cat([_values(seen, detector, part) for part in sharp.flatten(0, 1).split(max(1, 32 // len(seen.x)))])
+    values = torch.cat([first.expand(len(orders), 1), inner.view(len(orders), -1), last.expand(len(orders), 1)], 1)
+    return torch.trapezoid(values, shares)
 
 
 def _values(seen: Seen, detector: Detector, sharp: Tensor) -> Tensor:

@@ -97,6 +97,7 @@ def test_maps_of_concepts_and_features_are_complete(pocket, modality):
     centred = encoder.space.centre(embedded(encoder, modality).pooled.detach(), modality)
     strongest = dictionary.encode(centred, modality)[0].topk(1).indices.tolist()
     asked = [concept_detector(Concept.from_text("bell" if modality == "audio" else "red circle", encoder)), *feature_detectors(dictionary, strongest, modality)]
+    # a clip is eight pictures to the tower
     found = integrated_gradients(medium, asked, nodes=8 if modality == "video" else NODES)
     for one in found:
         assert one.values.shape == GRIDS[modality] and one.residual < 0.01 and one.modality == modality
