@@ -149,6 +149,10 @@ def _map(
     residual: float | None = None,
 ) -> Attribution:  # fmt: skip
     values = values.detach().float().reshape(-1, *seen.patches.shape[-2:]).cpu()
-    number = None if value is None else float(value.detach())
-    active = None if detector is None or detector.threshold is None or number is None else number > detector.threshold
-    return Attribution(values if seen.modality == "video" else values[0], kind, seen.modality, detector and detector.name, number, baseline, residual, active)
+    if seen.modality != "video":
+        values = values[0]
+    if detector is None or value is None:
+        return Attribution(values, kind, seen.modality)
+    number = float(value.detach())
+    active = None if detector.threshold is None else number > detector.threshold
+    return Attribution(values, kind, seen.modality, detector.name, number, baseline, residual, active)

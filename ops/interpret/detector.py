@@ -61,7 +61,10 @@ def feature_detectors(dictionary: Dictionary, features: Sequence[int], modality:
         raise ValueError(f"feature {outside[0]} was asked for, '{dictionary.id}' has features 0 to {len(dictionary.names) - 1}")
     with torch.inference_mode(False), torch.no_grad():
         rows, biases = detectors(dictionary, torch.tensor(list(features), dtype=torch.long))
-        thresholds = [float(dictionary.thresholds.get(modality, dictionary.thresholds[ANY])[j]) for j in features] if isinstance(dictionary, TrainedSAE) else [None] * len(features)
+    thresholds: list[float | None] = [None] * len(features)
+    if isinstance(dictionary, TrainedSAE):
+        calibrated = dictionary.thresholds.get(modality, dictionary.thresholds[ANY])
+        thresholds = [float(calibrated[j]) for j in features]
     return [
         Detector(dictionary.names[j], dictionary.space, row, bias, threshold=threshold)
         for j, row, bias, threshold in zip(features, rows, biases.tolist(), thresholds)

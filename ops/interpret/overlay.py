@@ -33,7 +33,8 @@ def overlay(attribution: Attribution, shown: Tensor) -> Tensor:
     """
     values = attribution.values.reshape(-1, *attribution.values.shape[-2:])
     if shown.dim() != 4 or shown.shape[1] != 3 or len(shown) != len(values):
-        raise ValueError(f"the medium has shape {tuple(shown.shape)}, expected ({len(values)}, 3, H, W) for a map of shape {tuple(attribution.values.shape)}")
+        wanted = f"({len(values)}, 3, H, W) for a map of shape {tuple(attribution.values.shape)}"
+        raise ValueError(f"the medium has shape {tuple(shown.shape)}, expected {wanted}")
     with torch.inference_mode(False), torch.no_grad():
         most = float(values.abs().max())
         least, largest = (float(end) / (most or 1.0) for end in (values.min(), values.max()))

@@ -52,7 +52,7 @@ def bind(tmp_path_factory):
 
 def embedded(encoder, modality):
     make, rate = MEDIA[modality]
-    return {"image": lambda: encoder.image(make()), "audio": lambda: encoder.audio(make(), rate), "video": lambda: encoder.video(make(), rate)}[modality]()
+    return encoder.image(make()) if modality == "image" else getattr(encoder, modality)(make(), rate)
 
 
 def seen(encoder, modality):
@@ -96,7 +96,8 @@ def test_maps_of_concepts_and_features_are_complete(pocket, modality):
     medium = seen(encoder, modality)
     centred = encoder.space.centre(embedded(encoder, modality).pooled.detach(), modality)
     strongest = dictionary.encode(centred, modality)[0].topk(1).indices.tolist()
-    asked = [concept_detector(Concept.from_text("bell" if modality == "audio" else "red circle", encoder)), *feature_detectors(dictionary, strongest, modality)]
+    concept = Concept.from_text("bell" if modality == "audio" else "red circle", encoder)
+    asked = [concept_detector(concept), *feature_detectors(dictionary, strongest, modality)]
     # a clip is eight pictures to the tower
     found = integrated_gradients(medium, asked, nodes=8 if modality == "video" else NODES)
     for one in found:
