@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,3 +39,32 @@ def write_text(path: str | os.PathLike, text: str) -> None:
     """Write UTF-8 text with newlines as given, atomically. Raises OSError as `write_bytes`."""
     write_bytes(path, text.encode("utf-8"))
 
+
+@contextmanager
+def built_aside(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder beside `folder`; on success it takes that name and an earlier folder of that name goes.
+
+    On any error it goes away without a trace, with the parents made for it, and an earlier folder stays.
+    """
+    parent = folder.parent
+    made = [path for path in (parent, *parent.parents) if not path.exists()]
+    parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=".", suffix=".part", dir=parent))
+    try:
+        whole, earlier = aside / "whole", aside / "earlier"
+        whole.mkdir()
+        yield whole
+        if folder.exists():
+            os.replace(folder, earlier)
+        try:
+            os.replace(whole, folder)
+        except BaseException:
+            if earlier.exists():
+                os.replace(earlier, folder)
+            raise
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        for path in made:
+            path.rmdir()
+        raise
+    shutil.rmtree(aside, ignore_errors=True)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 from .concept import Concept
 from .generators.protocol import Generator
+from .plain import with_nulls
 from .render import Render
 
 KEY = "concept_algebra"
@@ -34,12 +33,3 @@ def provenance(made: Render, concept: Concept, generator: Generator) -> dict[str
             "words": made.looks[-1][2],
         }
     )
-
-
-def with_nulls(value: Any) -> Any:
-    """JSON-able values with None for NaN and infinity, which JSON does not have and a browser would not read."""
-    if isinstance(value, Mapping):
-        return {name: with_nulls(part) for name, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [with_nulls(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

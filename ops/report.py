@@ -7,52 +7,66 @@ import re
 from dataclasses import dataclass
 from html import escape
 from io import BytesIO
+from pathlib import Path
 
 from PIL import Image
 from torch import Tensor
 
 from .curves import curves
+from .evaluate.agreement import Agreement
+from .evaluate.card import Card
+from .evaluate.cards import PHRASE
+from .interpret.bundle import Bundle
 from .interpret.readout import Composition
 from .media import as_bytes
 from .render import Reading, Render
+from .report_bundle import agreed, maps, readings, verdict, verdicts
 from .report_instruments import table
 from .report_style import SCRIPT, STYLE
 from .space import Modality
 
 THUMBNAILS = 8
+TYPES = {".png": "image/png", ".wav": "audio/wav", ".mp4": "video/mp4"}
 NAMES: dict[Modality, str] = {"text": "In words", "image": "Picture", "audio": "Sound", "video": "Video"}
 
 
 @dataclass(frozen=True)
 class Rendered:
-    """One render with the name of its file in the page's folder, and a picture of its media [3, H, W] in 0..1."""
+    """One render with its file, which goes into the page whole, a picture of its media [3, H, W] in 0..1, what it reads of itself and
+    its card."""
 
     render: Render
-    file: str
+    file: Path
     picture: Tensor
     pictures: list[tuple[int, Tensor, Reading]]
+    bundle: Bundle
+    card: Card
 
 
 @dataclass(frozen=True)
 class Target:
-    """What a page shows: the expression, the phrase and words it reads as (None without the text), and its renders."""
+    """What a page shows: the expression, the phrase it reads as with what that reads of itself (None without the text), the words
+    nearest to it, its renders, and the agreements of the phrase with the honest ones."""
 
     expression: str
-    said: Composition | None
+    said: tuple[Composition, Bundle] | None
     words: Reading
     renders: list[Rendered]
+    said_agreement: list[Agreement]
     facts: list[tuple[str, str]]
 
 
 def page(target: Target) -> str:
-    """The whole index.html of one target; its media lie beside it."""
+    """The whole index.html of one target, with its media in it; they also lie beside it, for who wants them."""
     parts = [_header(_formula(target.expression), "showcase")]
     if target.said:
-        parts.append(_section("text", _said(target.said) + _words(target.words)))
+        composition, bundle = target.said
+        parts.append(_section("text", verdict(PHRASE) + _said(composition) + _words(target.words) + readings([bundle])))
     for modality in ("image", "audio", "video"):
         pair = [rendered for rendered in target.renders if rendered.render.modality == modality]
         if pair:
             parts.append(_section(modality, _pair(pair, target.expression)))
+    parts.append(_together(target))
     parts.append(_facts(target.facts))
     return _document(target.expression, "".join(parts))
 
@@ -69,9 +83,23 @@ def gallery(entries: list[tuple[str, str, str | None, Tensor | None]]) -> str:
 
 def data_uri(pixels: Tensor) -> str:
     """A picture [3, H, W] in 0..1 as a PNG inside a URI."""
+    return _encoded(pixels, "png", optimize=True)
+
+
+def photo_uri(pixels: Tensor) -> str:
+    """The same as a JPEG, a tenth as large: for what is seen beside its original."""
+    return _encoded(pixels, "jpeg", quality=88)
+
+
+def _encoded(pixels: Tensor, kind: str, **options) -> str:
     buffer = BytesIO()
-    Image.fromarray(as_bytes(pixels)).save(buffer, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    Image.fromarray(as_bytes(pixels)).save(buffer, kind, **options)
+    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+
+
+def file_uri(file: Path) -> str:
+    """A medium's file inside a URI. KeyError for a suffix that is none of `TYPES`."""
+    return f"data:{TYPES[file.suffix]};base64,{base64.b64encode(file.read_bytes()).decode('ascii')}"
 
 
 def _document(title: str, body: str) -> str:
@@ -98,9 +126,26 @@ def _section(modality: Modality, body: str) -> str:
 
 
 def _said(said: Composition) -> str:
-    """The phrase, and under it how it grew."""
-    best = " <i>then</i> ".join(f"{escape(kept[0][0])} <data>{kept[0][1]:.2f}</data>" for kept in said.rounds)
-    return f'<p class="phrase">{escape(said.phrase)}</p><p class="grown">{best}</p>'
+    """The phrase, and under it its search: what each round kept, best first."""
+    rounds = "".join(
+        f"<li>{', '.join(f'{escape(phrase)} <data>{score:.2f}</data>' for phrase, score in kept)}</li>" for kept in said.rounds
+    )
+    return f'<p class="phrase">{escape(said.phrase)}</p><p class="grown">composed in {len(said.rounds)} rounds, each of which kept:</p><ol class="search">{rounds}</ol>'
+
+
+def _together(target: Target) -> str:
+    """Whether the outputs belong together, by track; "" where there are no two of them."""
+    parts = []
+    for track in dict.fromkeys(shown.render.track for shown in target.renders):
+        found = dict.fromkeys(each for shown in target.renders if shown.render.track == track for each in shown.card.agreement)
+        parts += [agreed(track, list(found))] if found else []
+    if not parts:
+        return ""
+    what = (
+        "Of each two outputs, the share of other targets that both could less well be of: half by chance. "
+        "What their own encoder says of it is how consistent they are, and no recognition."
+    )
+    return f'<section class="together"><h2>Together</h2><p class="warning">{what}</p><div class="sides">{"".join(f"<div>{part}</div>" for part in parts)}</div></section>'
 
 
 def _words(words: Reading, limit: int = 8) -> str:
@@ -125,21 +170,23 @@ def _pair(pair: list[Rendered], expression: str) -> str:
     chart = curves(lines, "cosine with the concept at each step, by track")
     notes = f'<div class="sides">{sides}</div><figure class="chart"><figcaption>cosine with the concept, by step</figcaption>{chart}</figure>'
     notes += table([shown.render for shown in pair])
+    judged = verdicts([shown.card for shown in pair])
+    seen = "".join(maps(shown.bundle, photo_uri) for shown in pair) + readings([shown.bundle for shown in pair])
     stage = _players(pair, expression) if pair[0].render.modality == "audio" else _compare(pair, expression)
     strips = "".join(_strip(shown) for shown in pair)
-    return f'<div class="pair"><div class="stage">{stage}</div><div class="notes">{notes}</div></div>{strips}'
+    return f'{judged}<div class="pair"><div class="stage">{stage}{_files(pair)}</div><div class="notes">{notes}</div></div>{seen}{strips}'
 
 
 def _compare(pair: list[Rendered], expression: str) -> str:
     video = pair[0].render.modality == "video"
     layers = []
     for shown in pair:
-        track, source = shown.render.track, escape(shown.file, quote=True)
+        track = shown.render.track
         what = escape(f"{expression}, {track}", quote=True)
         layers.append(
-            f'<video class="{track}" src="{source}" aria-label="{what}" autoplay loop muted playsinline></video>'
+            f'<video class="{track}" aria-label="{what}" autoplay loop muted playsinline>{_sources(shown.file)}</video>'
             if video
-            else f'<img class="{track}" src="{source}" alt="{what}">'
+            else f'<img class="{track}" src="{file_uri(shown.file)}" alt="{what}">'
         )
     pause = '<button type="button" class="pause" aria-pressed="false">pause</button>' if video else ""
     return (
@@ -153,9 +200,19 @@ def _players(pair: list[Rendered], expression: str) -> str:
     return "".join(
         f'<figure class="player"><div class="spectrogram"><img src="{data_uri(shown.picture)}" alt="spectrogram"></div>'
         f'<figcaption class="{shown.render.track}">{shown.render.track}</figcaption>'
-        f'<audio controls src="{escape(shown.file, quote=True)}" aria-label="{escape(expression, quote=True)}, {shown.render.track}"></audio></figure>'
+        f'<audio controls aria-label="{escape(expression, quote=True)}, {shown.render.track}">{_sources(shown.file)}</audio></figure>'
         for shown in pair
     )
+
+
+def _sources(file: Path) -> str:
+    # not every browser plays what lies in the page: Safari may ask for the file
+    return f'<source src="{file_uri(file)}"><source src="{escape(file.name, quote=True)}">'
+
+
+def _files(pair: list[Rendered]) -> str:
+    links = " ".join(f'<a href="{escape(shown.file.name, quote=True)}">{escape(shown.file.name)}</a>' for shown in pair)
+    return f'<p class="files">{links}</p>'
 
 
 def _strip(shown: Rendered) -> str:
@@ -173,5 +230,6 @@ def _facts(facts: list[tuple[str, str]]) -> str:
     return (
         "<footer><p><b class=honest>Honest</b> follows the concept alone. "
         "<b class=natural>Natural</b> is also held to what the generator has learned to find plausible. "
-        f'Both start from one seed. Every number is in <a href="run.json">run.json</a>.</p><dl>{rows}</dl></footer>'
+        "Both start from one seed. Only an encoder that they were not made with can judge them. "
+        f'Every number is in <a href="run.json">run.json</a>, the readings and cards are in the folder readings.</p><dl>{rows}</dl></footer>'
     )

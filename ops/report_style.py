@@ -55,10 +55,10 @@ button:hover{color:var(--ink)}
 .curves .grid{stroke:var(--line)}
 .curves polyline{fill:none;stroke:currentColor;stroke-width:1.6;stroke-linejoin:round}
 .curves text.honest,.curves text.natural{fill:currentColor;font-weight:600}
-.instruments{width:100%;margin:1.5rem 0 0;border-collapse:collapse;font-size:.82rem;font-variant-numeric:tabular-nums}
-.instruments th,.instruments td{padding:.22rem 0;border-bottom:1px solid var(--line);text-align:right;font-weight:400;white-space:nowrap}
-.instruments th[scope=row]{text-align:left;color:var(--soft);white-space:normal}
-.instruments th[scope=col]{font-weight:600;padding-left:.8rem}
+.instruments,.read{width:100%;margin:1.5rem 0 0;border-collapse:collapse;font-size:.82rem;font-variant-numeric:tabular-nums}
+.instruments th,.instruments td,.read th,.read td{padding:.22rem 0;border-bottom:1px solid var(--line);text-align:right;font-weight:400;white-space:nowrap}
+.instruments th[scope=row],.read th[scope=row]{text-align:left;color:var(--soft);white-space:normal}
+.instruments th[scope=col],.read th[scope=col]{font-weight:600;padding-left:.8rem}
 .alarms{list-style:none;margin:.9rem 0 0;padding:0;font-size:.82rem;line-height:1.45}
 .alarms li{margin:.35rem 0}.alarms b{font-weight:600}.alarms b::after{content:":"}
 .strip{list-style:none;margin:1.3rem 0 0;padding:0;display:grid;grid-template-columns:repeat(8,minmax(0,1fr));gap:.55rem;font-size:.78rem;line-height:1.3}
@@ -71,6 +71,21 @@ button:hover{color:var(--ink)}
 .spectrogram img{display:block;width:100%;height:9.5rem;object-fit:fill;image-rendering:auto}
 .spectrogram::after{content:"";position:absolute;inset:0 auto 0 calc(var(--play)*100%);width:1.5px;background:#fff;opacity:var(--on,0)}
 audio{width:100%;height:2.3rem;display:block}
+.verdicts{margin:0 0 1.6rem}.verdict{margin:0 0 .8rem;max-width:46rem;font-size:.9rem;color:var(--soft)}
+.verdict b{display:inline-block;margin-right:.4rem;padding:.1rem .7rem;border-radius:99px;color:var(--paper);background:var(--soft);font-weight:600}
+.verdict.recognised b,.verdict.succeeded b{background:#2e7d4f}.verdict.partly b{background:#a8741a}
+.verdict.not-recognised b,.verdict.failed b{background:#b3372f}
+@media (prefers-color-scheme:dark){.verdict.recognised b,.verdict.succeeded b{background:#6cc38d}.verdict.partly b{background:#dcae5c}
+.verdict.not-recognised b,.verdict.failed b{background:#e6837c}}
+.maps{list-style:none;margin:0 0 1.2rem;padding:0;display:grid;grid-template-columns:repeat(auto-fill,minmax(9.5rem,1fr));gap:.9rem;font-size:.82rem;line-height:1.35}
+.maps.audio{grid-template-columns:repeat(auto-fill,minmax(13rem,1fr))}
+.maps img{display:block;width:100%;border-radius:3px;margin-bottom:.3rem}.maps span,.maps data{display:block;overflow-wrap:anywhere}
+.maps b{font-weight:600}.pair+h3,.player+h3{margin-top:1.8rem}
+.readings{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,18rem),1fr));gap:0 2.5rem;align-items:start;margin:.4rem 0 0}
+.warning{margin:.8rem 0 0;color:var(--soft);font-size:.82rem;line-height:1.45}.readings .warning{grid-column:1/-1}
+.search{margin:-.9rem 0 1.4rem;padding-left:1.4rem;color:var(--soft);font-size:.9rem}.search data{opacity:.75}
+.files{margin:.7rem 0 0;font-size:.82rem;display:flex;gap:1rem;flex-wrap:wrap}.files a{color:var(--soft)}
+.together .sides>div{min-width:0;overflow-x:auto}
 .gallery{list-style:none;margin:2.6rem 0 0;padding:0;display:grid;grid-template-columns:repeat(auto-fill,minmax(13rem,1fr));gap:2rem 1.5rem}
 .gallery a{color:inherit;text-decoration:none;display:block}
 .gallery img,.gallery .blank{display:block;width:100%;aspect-ratio:1;border-radius:6px;background:var(--card);box-shadow:0 0 0 1px var(--line);margin-bottom:.7rem}

@@ -7,11 +7,8 @@ import json
 import os
 import platform
 import re
-import shutil
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -22,20 +19,31 @@ import torch
 from torch import Tensor
 
 from . import report
-from .atomic import write_text
+from .atomic import built_aside, write_text
 from .concept import Concept
+from .encoders.decoded import Played, embed
 from .encoders.protocol import Encoder
+from .evaluate.card import Card
+from .evaluate.cards import PHRASE, cards_of
+from .evaluate.distractors import Bank
+from .evaluate.judgement import Court
+from .features.pursuit import Pursuit
 from .generators.protocol import Generator
-from .interpret.readout import Composition, compose, readout
+from .interpret.bundle import Bundle
+from .interpret.bundle_views import figure
+from .interpret.reader import Reader
+from .interpret.readout import compose, readout
 from .media import write_mp4, write_png, write_wav
 from .optimise import Step
-from .provenance import with_nulls
-from .render import Reading, Render, Track
+from .plain import with_nulls
+from .render import Render, Track
+from .report_markdown import readme
 from .runtime import keep_on, let_go
 from .signal import FLOOR, log_mel
 from .space import Modality
 from .tracks import both
 
+READINGS = "readings"
 Watch = Callable[[Modality, Track, Step], None]
 _COLOURS = ((8, 6, 20), (58, 20, 92), (140, 35, 105), (217, 82, 72), (250, 168, 88), (252, 246, 205))
 
@@ -51,6 +59,7 @@ def showcase(
     quick: bool = False,
     steps: int | None = None,
     candidates: Mapping[Modality, int] = MappingProxyType({}),
+    courts: Sequence[Court] = (),
     device: torch.device | str = "cpu",
     watch: Watch = lambda modality, track, step: None,
 ) -> Path:
@@ -58,30 +67,43 @@ def showcase(
 
     generators: what makes each modality's on `device`; one is made when its turn comes and let go after it, and of the encoder's
     towers only those that are at work are on the device. candidates: as in `tracks.both`, of the modalities that it names.
+    courts: judges, by which no render is optimised.
 
-    The folder holds PNG, WAV and MP4 of each track, phrase.txt, run.json and index.html. It is built
+    The folder holds PNG, WAV and MP4 of each track, phrase.txt, run.json, index.html with all of it inside, README.md, and in
+    readings/ a folder for each of them with bundle.json, maps.safetensors, figure.png and card.json. It is built
     aside and takes its name when it is whole, in place of an earlier one for the same expression; on any error
     or interruption nothing of it stays. Returns the folder. Raises what `render` raises, and OSError.
     """
     began = time.monotonic()
-    expression = str(concept)
-    words: Reading = []
-    said: Composition | None = None
+    expression, space = str(concept), encoder.space
     device = torch.device(device)
+    keep_on(device, encoder.towers, {"text"})
+    reader = Reader(concept, encoder, Pursuit(space))
+    words, said, phrase = readout(concept, space, 12), None, None
     if text:
-        keep_on(device, encoder.towers, {"text"})
-        words, said = readout(concept, encoder.space, 12), compose(concept, encoder)
-    renders, weights, rates = [], {}, {}
+        composition = compose(concept, encoder)
+        with torch.no_grad():
+            phrase = composition.phrase, encoder.text([composition.phrase])
+        said = composition, reader.phrase(composition, phrase[1], seed)
+    bank = Bank(encoder)
+    outputs, bundles, weights = [], [], {}
     for modality, make in generators.items():
         keep_on(device, encoder.towers, {modality})
         generator = make()
-        weights[modality] = generator.id
-        rates[modality] = generator.rate if modality == "audio" else generator.fps if modality == "video" else None
+        weights[modality], played = generator.id, Played.by(generator)
         seen = lambda dial, step, modality=modality: watch(modality, "natural" if dial else "honest", step)  # noqa: E731
-        renders += both(concept, encoder, generator, seed, quick=quick, steps=steps, candidates=candidates.get(modality), watch=seen)
+        made = both(concept, encoder, generator, seed, quick=quick, steps=steps, candidates=candidates.get(modality), watch=seen)
         # the next may be as large, and the two would not fit beside each other
         del generator
         let_go(device)
+        for each in made:
+            with torch.no_grad():
+                embedding = embed(encoder, played, each.media[None])
+            outputs.append((each, embedding, played))
+            bundles.append(reader.render(each, embedding, played))
+    # pursuit of some hundred rivals' words for each pair of outputs would take as long as a render
+    features = concept.code.dictionary if concept.code else None
+    cards, said_agreement = cards_of(outputs, concept, encoder, bank, courts, phrase, features)
     folder = Path(out) / slug(expression)
     seconds = time.monotonic() - began
     run = {
@@ -90,15 +112,17 @@ def showcase(
         "quick": quick,
         "seconds": round(seconds, 1),
         "versions": versions(),
-        "space": encoder.space.id,
-        "uncentred": sorted((concept.modalities | generators.keys()).difference(encoder.space.means)),
+        "space": space.id,
+        "uncentred": sorted((concept.modalities | generators.keys()).difference(space.means)),
         "weights": weights,
-        "text": asdict(said) | {"words": words} if said else None,
-        "renders": [_record(made) for made in renders],
+        "judges": [court.encoder.space.id for court in courts],
+        "text": asdict(said[0]) | {"words": words, "verdict": asdict(PHRASE), "agreement": [asdict(each) for each in said_agreement]} if said else None,
+        "renders": [_record(made) | {"verdict": asdict(card.verdict)} for (made, *_), card in zip(outputs, cards)],
     }
+    renders = [made for made, *_ in outputs]
     facts = [
         ("seed", str(seed)),
-        ("space", encoder.space.id),
+        ("space", space.id),
         ("steps", ", ".join(f"{made.modality} {len(made.trajectory)}" for made in renders if made.track == "honest")),
         ("natural by", ", ".join(sorted({_held(made) for made in renders if made.track == "natural"}))),
         ("took", f"{seconds:.0f} s"),
@@ -106,14 +130,19 @@ def showcase(
     ]
     with built_aside(folder) as aside:
         shown = []
-        for made in renders:
-            _write_media(aside / _file(made), made, rates[made.modality], {"expression": expression, "seed": str(seed)})
+        for (made, _, played), bundle, card in zip(outputs, bundles, cards):
+            file = aside / _file(made)
+            _write_media(file, made, played.pace, {"expression": expression, "seed": str(seed)})
+            _write_readings(aside / READINGS / file.stem, bundle, card)
             pictures = [(step, picture(media, made.modality), reading) for step, media, reading in made.looks]
-            shown.append(report.Rendered(made, _file(made), picture(made.media, made.modality), pictures))
+            shown.append(report.Rendered(made, file, picture(made.media, made.modality), pictures, bundle, card))
         if said:
-            write_text(aside / "phrase.txt", said.phrase + "\n")
+            write_text(aside / "phrase.txt", said[0].phrase + "\n")
+            _write_readings(aside / READINGS / "text", said[1])
         write_text(aside / "run.json", json.dumps(with_nulls(run), indent=1, allow_nan=False))
-        write_text(aside / "index.html", report.page(report.Target(expression, said, words, shown, facts)))
+        target = report.Target(expression, said, words, shown, said_agreement, facts)
+        write_text(aside / "index.html", report.page(target))
+        write_text(aside / "README.md", readme(target))
     return folder
 
 
@@ -169,36 +198,6 @@ def versions() -> dict[str, str]:
     }
 
 
-@contextmanager
-def built_aside(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder beside `folder`; on success it takes that name and an earlier folder of that name goes.
-
-    On any error it goes away without a trace, with the parents made for it, and an earlier folder stays.
-    """
-    parent = folder.parent
-    made = [path for path in (parent, *parent.parents) if not path.exists()]
-    parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=".", suffix=".part", dir=parent))
-    try:
-        whole, earlier = aside / "whole", aside / "earlier"
-        whole.mkdir()
-        yield whole
-        if folder.exists():
-            os.replace(folder, earlier)
-        try:
-            os.replace(whole, folder)
-        except BaseException:
-            if earlier.exists():
-                os.replace(earlier, folder)
-            raise
-    except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
-        for path in made:
-            path.rmdir()
-        raise
-    shutil.rmtree(aside, ignore_errors=True)
-
-
 def _file(made: Render) -> str:
     return f"{made.modality}-{made.track}.{ {'image': 'png', 'audio': 'wav', 'video': 'mp4'}[made.modality] }"
 
@@ -211,6 +210,14 @@ def _write_media(path: Path, made: Render, rate: float | None, provenance: dict[
         write_wav(path, made.media, rate)
     else:
         write_mp4(path, made.media, rate, loops=3)
+
+
+def _write_readings(folder: Path, bundle: Bundle, card: Card | None = None) -> None:
+    folder.mkdir(parents=True)
+    bundle.save(folder)
+    write_png(folder / "figure.png", figure(bundle))
+    if card:
+        write_text(folder / "card.json", card.to_json())
 
 
 def _held(made: Render) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 from torch import Tensor
@@ -14,6 +15,25 @@ class Rated(Protocol):
     """The part of a Generator that says what its media are: audio has a rate in Hz, video an fps."""
 
     modality: Modality
+
+
+@dataclass(frozen=True)
+class Played:
+    """What remains to be known of a generator's media when it is gone. rate: in Hz, of audio; fps: of video."""
+
+    modality: Modality
+    rate: int | None = None
+    fps: float | None = None
+
+    @classmethod
+    def by(cls, generator: Rated) -> Played:
+        """As a generator makes them."""
+        return cls(generator.modality, getattr(generator, "rate", None), getattr(generator, "fps", None))
+
+    @property
+    def pace(self) -> float:
+        """Samples or frames a second; 0 of a picture."""
+        return self.rate or self.fps or 0
 
 
 def embed(encoder: Encoder, generator: Rated, media: Tensor) -> Embedding:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..markdown import escaped, table
 from ..report_instruments import NOTHING, readings
 from .card import Card
 from .edit import EditSuccess
@@ -12,11 +13,11 @@ from .stability import Stability
 
 def markdown(card: Card) -> str:
     """The card as a section that begins with a heading of the second level and ends in a newline."""
-    parts = [f"## {_escaped(card.expression)}: {card.modality}, {card.track}", f"**{card.verdict.word}**. {_sentence(card.verdict.rule)}"]
+    parts = [f"## {escaped(card.expression)}: {card.modality}, {card.track}", f"**{card.verdict.word}**. {_sentence(card.verdict.rule)}"]
     if card.edit:
         parts += _edit(card.edit)
     if card.judgement.nearest:
-        parts.append("Nearest to it, in the judge's eyes: " + ", ".join(map(_escaped, card.judgement.nearest)) + ".")
+        parts.append("Nearest to it, in the judge's eyes: " + ", ".join(map(escaped, card.judgement.nearest)) + ".")
     if card.agreement:
         head = ["outputs", "percentile", "rivals", "shared features", "of mismatched pairs", "told by"]
         rows = [
@@ -24,11 +25,11 @@ def markdown(card: Card) -> str:
              "another encoder" if a.independent else "the encoder they were made with: consistency, not recognition"]
             for a in card.agreement
         ]  # fmt: skip
-        parts += ["Whether the outputs belong together:", _table(head, rows)]
+        parts += ["Whether the outputs belong together:", table(head, rows)]
     if card.stability:
         parts.append(_stability(card.stability))
     rows = [[name, value] for name, value in readings(card.instruments) if value != NOTHING]
-    parts += ["Instruments of the run:", _table(["reading", "value"], rows)]
+    parts += ["Instruments of the run:", table(["reading", "value"], rows)]
     if card.instruments.alarms:
         parts.append("\n".join(f"- {alarm}" for alarm in card.instruments.alarms))
     return "\n\n".join([*parts, _footnote(card)]) + "\n"
@@ -37,9 +38,9 @@ def markdown(card: Card) -> str:
 def _edit(edit: EditSuccess) -> list[str]:
     parts = [f"The edit: **{edit.verdict.word}**. {_sentence(edit.verdict.rule)}"]
     if edit.changes:
-        rows = [[_escaped(c.word), c.role, f"{100 * c.before:.1f}", f"{100 * c.after:.1f}", f"{100 * c.change:+.1f}"] for c in edit.changes]
-        parts.append(_table(["part", "should be", f"percentile in {_escaped(edit.base)} ({edit.base_is})", "in this", "change"], rows))
-        parts += [f"- left out: {_escaped(part)}" for part in edit.left_out]
+        rows = [[escaped(c.word), c.role, f"{100 * c.before:.1f}", f"{100 * c.after:.1f}", f"{100 * c.change:+.1f}"] for c in edit.changes]
+        parts.append(table(["part", "should be", f"percentile in {escaped(edit.base)} ({edit.base_is})", "in this", "change"], rows))
+        parts += [f"- left out: {escaped(part)}" for part in edit.left_out]
     return parts
 
 
@@ -73,14 +74,4 @@ def _percent(share: float | None) -> str:
 
 
 def _sentence(rule: str) -> str:
-    return f"{_escaped(rule[:1].upper() + rule[1:])}."
-
-
-def _escaped(text: str) -> str:
-    """Text that Markdown shows as it is written: an expression has asterisks and bars of its own."""
-    return "".join(f"\\{c}" if c in r"\`*_[]<>|#" else c for c in " ".join(text.split()))
-
-
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return f"{escaped(rule[:1].upper() + rule[1:])}."

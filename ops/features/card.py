@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from ..markdown import table
 from ..space import MODALITIES, Modality
 from .fidelity import Fidelity, fidelity
 from .metrics import FOUND_AGAIN, dead, jaccard, matched, mean_pair_cosine, monosemanticity, unimodal
@@ -92,10 +93,10 @@ class Card:
             [m, str(f.count), f"{f.l0:.1f} ({f.l0_deviation:.1f})", f"{f.fvu:.3f}", f"{f.centred_cosine:.3f}", _percent(f.empty)]
             for m, f in self.fidelity.items()
         ]
-        parts = [f"# {title}", f"`{self.dictionary}`, {self.prefixes[-1]} features of the space `{self.space}`.", _table(head, rows)]
+        parts = [f"# {title}", f"`{self.dictionary}`, {self.prefixes[-1]} features of the space `{self.space}`.", table(head, rows)]
         if len(self.prefixes) > 1:
             curve = [[m, *(f"{value:.3f}" for value in f.prefix_fvu)] for m, f in self.fidelity.items()]
-            parts += ["FVU with the first features only:", _table(["modality", *map(str, self.prefixes)], curve)]
+            parts += ["FVU with the first features only:", table(["modality", *map(str, self.prefixes)], curve)]
         facts = [f"dead, of all features: {_percent(self.dead)}"]
         if self.unimodal is not None:
             facts.append(f"of one modality only, of those that fire: {_percent(self.unimodal)}")
@@ -174,8 +175,3 @@ def _ordered(found: Mapping[Modality, Any]) -> dict[Modality, Any]:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.1f} %"
-
-
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

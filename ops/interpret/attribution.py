@@ -25,8 +25,9 @@ from .seen import Seen
 Kind = Literal["rollout", "relevance", "integrated gradients"]
 NODES = 32
 """Of the Gauss-Legendre rule along the path."""
-PLANES = 32
-"""Pictures, or frames of clips, that pass the tower at once."""
+PLANES = 8
+"""Pictures, or frames of clips, that pass the tower at once: those of one clip, so that a map of it needs no more memory than
+a step of its rendering."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -31,6 +31,15 @@ def overlay(attribution: Attribution, shown: Tensor) -> Tensor:
     lie in rows; of a sound time runs to the right and pitch up.
     Raises ValueError for media with another number of frames than the map.
     """
+    with torch.inference_mode(False), torch.no_grad():
+        return _sheet(laid_over(attribution, shown), attribution)
+
+
+def laid_over(attribution: Attribution, shown: Tensor, side: int | None = None) -> Tensor:
+    """The same without title and scale: panels [T, 3, h, w] in 0..1, pitch of a sound running up.
+
+    side: pixels of a picture's or a frame's longer side, `SIDE` or `FRAME` without; a sound is `SOUND`. ValueError as `overlay`.
+    """
     values = attribution.values.reshape(-1, *attribution.values.shape[-2:])
     if shown.dim() != 4 or shown.shape[1] != 3 or len(shown) != len(values):
         wanted = f"({len(values)}, 3, H, W) for a map of shape {tuple(attribution.values.shape)}"
@@ -38,14 +47,12 @@ def overlay(attribution: Attribution, shown: Tensor) -> Tensor:
     with torch.inference_mode(False), torch.no_grad():
         most = float(values.abs().max())
         least, largest = (float(end) / (most or 1.0) for end in (values.min(), values.max()))
-        size = _size(attribution, shown)
+        size = SOUND if attribution.modality == "audio" else _size(shown, side or (SIDE if len(shown) == 1 else FRAME))
         grey = interpolate(shown.float().cpu().mean(1, keepdim=True), size, mode="bilinear", align_corners=False)
         # the cubic overshoots: unclamped, a map without negative values would have a blue rim
         smooth = interpolate(values[:, None] / (most or 1.0), size, mode="bicubic", align_corners=False).clamp(least, largest)
         panels = coloured(grey, smooth)
-        if attribution.modality == "audio":
-            panels = panels.flip(-2)
-        return _sheet(panels, attribution, most)
+        return panels.flip(-2) if attribution.modality == "audio" else panels
 
 
 def coloured(grey: Tensor, values: Tensor) -> Tensor:
@@ -55,15 +62,14 @@ def coloured(grey: Tensor, values: Tensor) -> Tensor:
     return grey * (1 - cover) + torch.where(values > 0, *hues) * cover
 
 
-def _size(attribution: Attribution, shown: Tensor) -> tuple[int, int]:
-    if attribution.modality == "audio":
-        return SOUND
+def _size(shown: Tensor, side: int) -> tuple[int, int]:
     height, width = shown.shape[-2:]
-    scale = (SIDE if len(shown) == 1 else FRAME) / max(height, width)
+    scale = side / max(height, width)
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def _sheet(panels: Tensor, attribution: Attribution, most: float) -> Tensor:
+def _sheet(panels: Tensor, attribution: Attribution) -> Tensor:
+    most = float(attribution.values.abs().max())
     height, width = panels.shape[-2:]
     columns = min(COLUMNS, len(panels))
     rows = -(-len(panels) // columns)

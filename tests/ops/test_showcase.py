@@ -19,7 +19,8 @@ from concept_algebra.ops.concept import Concept
 from concept_algebra.ops.instruments import Instruments
 from concept_algebra.ops.media import read_audio, read_image, read_video
 from concept_algebra.ops.report_instruments import NOTHING, ROWS, readings, table
-from concept_algebra.ops.showcase import built_aside, picture, showcase, slug, write_gallery
+from concept_algebra.ops.atomic import built_aside
+from concept_algebra.ops.showcase import picture, showcase, slug, write_gallery
 from concept_algebra.ops.space import UncalibratedSpace
 
 GENERATORS = {"image": partial(ToyPicture, (3, 32, 32)), "audio": ToySound, "video": ToyClip}
