@@ -9,12 +9,11 @@ import pkgutil
 import sys
 import warnings
 from collections.abc import Sequence
-from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .commands import calibrate, check, convert, sae
+from .commands import batch, calibrate, check, convert, progress, sae
 
 if TYPE_CHECKING:
     import torch
@@ -63,7 +62,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     shown = commands.add_parser("showcase", help="render targets in every modality, honest beside natural")
-    shown.add_argument("targets", nargs="+", metavar="TARGET", help="""an expression: 'fire + water', 'image("cat.jpg") - 0.5 * fur'""")
+    shown.add_argument("targets", nargs="*", metavar="TARGET", help="""an expression: 'fire + water', 'image("cat.jpg") - 0.5 * fur'""")
+    shown.add_argument("--targets", dest="file", type=Path, metavar="FILE", help="more targets, one a line, # for remarks; what is finished in --out, with the same settings, is left alone")
+    shown.add_argument("--judge", action="append", default=[], type=Path, metavar="FOLDER", help="an encoder that says whether it worked: SigLIP2's folder for pictures and clips, CLAP's for sounds; may be repeated (default: nothing is judged)")
     shown.add_argument("--out", default="showcase", metavar="DIR", help="where a folder per target goes (default: %(default)s)")
     shown.add_argument("--seed", type=_whole(0), default=0, metavar="N", help="of all randomness (default: %(default)s)")
     shown.add_argument("--steps", type=_whole(1), metavar="N", help="optimisation steps of every render")
@@ -93,7 +94,7 @@ class _Version(argparse.Action):
         super().__init__(*arguments, nargs=0, **more)
 
     def __call__(self, parser, *_):
-        from .ops.showcase import versions
+        from .ops.run_record import versions
 
         print("\n".join(f"{name} {value}" for name, value in versions().items()))
         parser.exit()
@@ -132,8 +133,12 @@ def _showcase(options: argparse.Namespace) -> None:
     from .ops.parser import parse
     from .ops.syntax import Media, leaves
     from .ops.runtime import GRADIENTS_AGREE, gradient_self_test, keep_on, pick_device, tower_dtype
-    from .ops.showcase import showcase, write_gallery
+    from .ops.evaluate.judgement import Court
+    from .ops.evaluate.judges import load as judge
+    from .ops.run_record import asked, finished
+    from .ops.showcase import showcase, slug, write_gallery
 
+    targets = batch.targets(options.targets, options.file)
     device = pick_device(options.device)
     if device.type != "cpu" and (agreement := gradient_self_test(device)) < GRADIENTS_AGREE:
         _say(f"gradients on {device} differ from the CPU's (agreement {agreement:.3f}): using the CPU")
@@ -145,13 +150,13 @@ def _showcase(options: argparse.Namespace) -> None:
         raise ValueError(f"--modality {lacking[0]}: --generator {options.generator} makes none; add one that does, or pocket")
     _all_there(options, drawn)
     encoder = encoders.load(options.encoder, dtype=tower_dtype(device))
-    named = {leaf.modality for target in options.targets for leaf in leaves(parse(target)) if isinstance(leaf, Media)}
+    named = {leaf.modality for target in targets for leaf in leaves(parse(target)) if isinstance(leaf, Media)}
     keep_on(device, encoder.towers, {"text"} | named)
     # Every target is read before the first is rendered: a typo in the last should not cost ten minutes.
     dictionary = None
     if options.sae:
         encoder, dictionary = features.load(options.sae, encoder)
-    concepts = [evaluate(target, encoder, dictionary=dictionary) for target in options.targets]
+    concepts = [evaluate(target, encoder, dictionary=dictionary) for target in targets]
     for concept in concepts:
         concept.direction
     if options.modality and (lacking := [name for name in wanted if name not in encoder.modalities]):
@@ -161,13 +166,22 @@ def _showcase(options: argparse.Namespace) -> None:
         for medium in encoder.modalities - {"text", *drawn}:
             encoder.drop(medium)  # where CPU and GPU share their memory, what waits there takes as much
     generators = {medium: partial(_generator, name, medium, encoder, Path(options.models), device) for medium, name in drawn.items()}
+    courts = [Court(judge(folder), encoder.space) for folder in options.judge]
+    # several large latents in one batch would not fit
+    candidates = {medium: 1 for medium, name in drawn.items() if name != catalogue.POCKET}
+    weight = cache(lambda medium: generators[medium]().id)
     for concept in concepts:
-        with _bars(str(concept)) as watch:
+        folder = Path(options.out) / slug(str(concept))
+        made = asked(concept, encoder, "text" in wanted, options.seed, options.quick, options.steps, candidates, courts)
+        if options.file and finished(folder, made, lambda: {medium: weight(medium) for medium in generators}):
+            _say(f"{concept}: finished before with the same settings, left alone")
+            print(folder / "index.html")
+            continue
+        with progress.renders(str(concept)) as watch:
             folder = showcase(
                 concept, options.out, encoder, generators,
                 text="text" in wanted, seed=options.seed, quick=options.quick, steps=options.steps,
-                # several large latents in one batch would not fit
-                candidates={medium: 1 for medium, name in drawn.items() if name != catalogue.POCKET}, device=device, watch=watch,
+                candidates=candidates, courts=courts, device=device, watch=watch,
             )  # fmt: skip
         print(folder / "index.html")
     print(write_gallery(options.out))
@@ -201,31 +215,6 @@ def _writable(out: str) -> None:
         raise NotADirectoryError(f"--out {out}: {nearest} is not a folder")
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise PermissionError(f"--out {out}: {nearest} cannot be written to")
-
-
-@contextmanager
-def _bars(title: str):
-    """A progress bar a render, one after the other, with the cosine and the words being read."""
-    from tqdm import tqdm
-
-    from .ops.interpret.readout import spoken
-
-    bars = []
-
-    def watch(modality, track, step):
-        if step.index == 0:
-            bars.append(tqdm(total=step.total, desc=f"{title} | {modality} {track}", unit="step"))
-        bars[-1].update()
-        if step.reading:
-            bars[-1].set_postfix_str(f"cosine {step.metrics['cosine']:.2f}, reads {spoken(step.reading[:3])}")
-        if step.index == step.total - 1:
-            bars[-1].close()
-
-    try:
-        yield watch
-    finally:
-        for bar in bars:
-            bar.close()
 
 
 def _bench(options: argparse.Namespace) -> None:

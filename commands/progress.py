@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ..ops.collection import Watch
     from ..ops.features.learn import Watch as Steps
+    from ..ops.showcase import Watch as Renders
 
 
 @contextmanager
@@ -51,4 +52,29 @@ def steps() -> Iterator[Steps]:
         yield watch
     finally:
         for bar in bars.values():
+            bar.close()
+
+
+@contextmanager
+def renders(title: str) -> Iterator[Renders]:
+    """A progress bar a render, one after the other, with the cosine and the words being read."""
+    from tqdm import tqdm
+
+    from ..ops.interpret.readout import spoken
+
+    bars = []
+
+    def watch(modality, track, step):
+        if step.index == 0:
+            bars.append(tqdm(total=step.total, desc=f"{title} | {modality} {track}", unit="step"))
+        bars[-1].update()
+        if step.reading:
+            bars[-1].set_postfix_str(f"cosine {step.metrics['cosine']:.2f}, reads {spoken(step.reading[:3])}")
+        if step.index == step.total - 1:
+            bars[-1].close()
+
+    try:
+        yield watch
+    finally:
+        for bar in bars:
             bar.close()

@@ -171,10 +171,11 @@ def _pair(pair: list[Rendered], expression: str) -> str:
     notes = f'<div class="sides">{sides}</div><figure class="chart"><figcaption>cosine with the concept, by step</figcaption>{chart}</figure>'
     notes += table([shown.render for shown in pair])
     judged = verdicts([shown.card for shown in pair])
-    seen = "".join(maps(shown.bundle, photo_uri) for shown in pair) + readings([shown.bundle for shown in pair])
+    notes += readings([shown.bundle for shown in pair])
+    seen = "".join(maps(shown.bundle, photo_uri) for shown in pair)
     stage = _players(pair, expression) if pair[0].render.modality == "audio" else _compare(pair, expression)
     strips = "".join(_strip(shown) for shown in pair)
-    return f'{judged}<div class="pair"><div class="stage">{stage}{_files(pair)}</div><div class="notes">{notes}</div></div>{seen}{strips}'
+    return f'{judged}<div class="pair"><div class="stage">{stage}{_files(pair)}{seen}</div><div class="notes">{notes}</div></div>{strips}'
 
 
 def _compare(pair: list[Rendered], expression: str) -> str:

@@ -41,7 +41,7 @@ def maps(bundle: Bundle, uri: Callable[[Tensor], str]) -> str:
         return ""
     shown = bundle.shown.float() / 255
     frames = "".join(f'<li><img src="{uri(face(found, shown))}" alt=""><span>{caption(found)}</span></li>' for found in bundle.maps)
-    return f'<h3 class="{bundle.track}">{bundle.track}: where it was seen</h3><ol class="maps {bundle.modality}">{frames}</ol>'
+    return f'<h3 class="{bundle.track}">where {bundle.track} was seen <data>red for, blue against</data></h3><ol class="maps {bundle.modality}">{frames}</ol>'
 
 
 def face(found: Attribution, shown: Tensor) -> Tensor:
@@ -57,8 +57,9 @@ def caption(found: Attribution) -> str:
     """HTML: of what a map is."""
     if found.of is None:
         return "where it looked, whatever is asked <data>rollout</data>"
+    against = "" if found.baseline is None else f", {found.baseline:.2f} blurred"
     below = ", below its threshold" if found.active is False else ""
-    return f"<b>{escape(found.of)}</b> {found.value:.2f}{below} <data>{found.kind}</data>"
+    return f"<b>{escape(found.of)}</b> {found.value:.2f}{against}{below} <data>{found.kind}</data>"
 
 
 def readings(bundles: Sequence[Bundle]) -> str:
@@ -75,18 +76,20 @@ def readings(bundles: Sequence[Bundle]) -> str:
         rows = [(each[0].what, [f"{answer.probability:.0%}" for answer in each]) for each in zip(*(bundle.answers for bundle in bundles))]
         parts.append(_table("probably", heads, rows))
         warned = dict.fromkeys(answer.warning for bundle in bundles for answer in bundle.answers if answer.warning)
-        parts.append("".join(f'<p class="warning">{escape(warning)}</p>' for warning in warned))
+        parts.append("".join(f'<p class="warning">Probes: {escape(warning)}.</p>' for warning in warned))
     return f'<div class="readings">{"".join(parts)}</div>'
 
 
 def agreed(track: str, found: Sequence[Agreement]) -> str:
     """HTML: a row for every two outputs of a track."""
-    rows = [
-        (" and ".join(each.modalities), [f"{each.percentile:.3f}", NOTHING if each.jaccard is None else f"{each.jaccard:.0%}", "a judge" if each.independent else "its own encoder"])
-        for each in found
-    ]
-    heads = "".join(f'<th scope="col">{head}</th>' for head in ("percentile", "shared features", "told by"))
-    return f'<h3 class="{track}">{track}</h3>' + _table("outputs", heads, rows)
+    heads, featured = ["percentile", "told by"], any(each.jaccard is not None for each in found)
+    rows = [(" and ".join(each.modalities), [f"{each.percentile:.3f}", "a judge" if each.independent else "its own encoder"]) for each in found]
+    if featured:
+        heads.append("shared features")
+        for each, (_, cells) in zip(found, rows):
+            cells.append(NOTHING if each.jaccard is None else f"{each.jaccard:.0%}")
+    head = "".join(f'<th scope="col">{head}</th>' for head in heads)
+    return f'<h3 class="{track}">{track}</h3>{_table("outputs", head, rows)}'
 
 
 def _table(corner: str, heads: str, rows: Sequence[tuple[str, list[str]]]) -> str:

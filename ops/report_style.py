@@ -59,6 +59,7 @@ button:hover{color:var(--ink)}
 .instruments th,.instruments td,.read th,.read td{padding:.22rem 0;border-bottom:1px solid var(--line);text-align:right;font-weight:400;white-space:nowrap}
 .instruments th[scope=row],.read th[scope=row]{text-align:left;color:var(--soft);white-space:normal}
 .instruments th[scope=col],.read th[scope=col]{font-weight:600;padding-left:.8rem}
+.read thead td{text-align:left;color:var(--soft)}.together h3{margin-top:1.2rem}
 .alarms{list-style:none;margin:.9rem 0 0;padding:0;font-size:.82rem;line-height:1.45}
 .alarms li{margin:.35rem 0}.alarms b{font-weight:600}.alarms b::after{content:":"}
 .strip{list-style:none;margin:1.3rem 0 0;padding:0;display:grid;grid-template-columns:repeat(8,minmax(0,1fr));gap:.55rem;font-size:.78rem;line-height:1.3}
@@ -77,10 +78,9 @@ audio{width:100%;height:2.3rem;display:block}
 .verdict.not-recognised b,.verdict.failed b{background:#b3372f}
 @media (prefers-color-scheme:dark){.verdict.recognised b,.verdict.succeeded b{background:#6cc38d}.verdict.partly b{background:#dcae5c}
 .verdict.not-recognised b,.verdict.failed b{background:#e6837c}}
-.maps{list-style:none;margin:0 0 1.2rem;padding:0;display:grid;grid-template-columns:repeat(auto-fill,minmax(9.5rem,1fr));gap:.9rem;font-size:.82rem;line-height:1.35}
-.maps.audio{grid-template-columns:repeat(auto-fill,minmax(13rem,1fr))}
+.maps{list-style:none;margin:0 0 1.6rem;padding:0;display:grid;grid-template-columns:1fr 1fr;gap:.9rem;font-size:.82rem;line-height:1.35}
 .maps img{display:block;width:100%;border-radius:3px;margin-bottom:.3rem}.maps span,.maps data{display:block;overflow-wrap:anywhere}
-.maps b{font-weight:600}.pair+h3,.player+h3{margin-top:1.8rem}
+.maps b{font-weight:600}.stage h3{margin-top:1.8rem}.stage h3 data{font-size:.82rem}
 .readings{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,18rem),1fr));gap:0 2.5rem;align-items:start;margin:.4rem 0 0}
 .warning{margin:.8rem 0 0;color:var(--soft);font-size:.82rem;line-height:1.45}.readings .warning{grid-column:1/-1}
 .search{margin:-.9rem 0 1.4rem;padding-left:1.4rem;color:var(--soft);font-size:.9rem}.search data{opacity:.75}

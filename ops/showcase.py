@@ -5,20 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import platform
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from . import report
+from . import report, run_record
 from .atomic import built_aside, write_text
 from .concept import Concept
 from .encoders.decoded import Played, embed
@@ -107,24 +104,19 @@ def showcase(
     folder = Path(out) / slug(expression)
     seconds = time.monotonic() - began
     run = {
-        "expression": expression,
-        "seed": seed,
-        "quick": quick,
+        **run_record.asked(concept, encoder, text, seed, quick, steps, candidates, courts),
         "seconds": round(seconds, 1),
-        "versions": versions(),
-        "space": space.id,
         "uncentred": sorted((concept.modalities | generators.keys()).difference(space.means)),
         "weights": weights,
-        "judges": [court.encoder.space.id for court in courts],
         "text": asdict(said[0]) | {"words": words, "verdict": asdict(PHRASE), "agreement": [asdict(each) for each in said_agreement]} if said else None,
-        "renders": [_record(made) | {"verdict": asdict(card.verdict)} for (made, *_), card in zip(outputs, cards)],
+        "renders": [run_record.of_render(made, _file(made), card) for (made, *_), card in zip(outputs, cards)],
     }
     renders = [made for made, *_ in outputs]
     facts = [
         ("seed", str(seed)),
         ("space", space.id),
         ("steps", ", ".join(f"{made.modality} {len(made.trajectory)}" for made in renders if made.track == "honest")),
-        ("natural by", ", ".join(sorted({_held(made) for made in renders if made.track == "natural"}))),
+        ("natural by", ", ".join(sorted({run_record.held_by(made) for made in renders if made.track == "natural"}))),
         ("took", f"{seconds:.0f} s"),
         ("made with", ", ".join(f"{name} {value}" for name, value in run["versions"].items())),
     ]
@@ -139,7 +131,7 @@ def showcase(
         if said:
             write_text(aside / "phrase.txt", said[0].phrase + "\n")
             _write_readings(aside / READINGS / "text", said[1])
-        write_text(aside / "run.json", json.dumps(with_nulls(run), indent=1, allow_nan=False))
+        write_text(aside / run_record.NAME, json.dumps(with_nulls(run), indent=1, allow_nan=False))
         target = report.Target(expression, said, words, shown, said_agreement, facts)
         write_text(aside / "index.html", report.page(target))
         write_text(aside / "README.md", readme(target))
@@ -151,7 +143,7 @@ def write_gallery(out: str | os.PathLike) -> Path:
     from .media import read_image
 
     entries = []
-    for run in sorted(Path(out).glob("*/run.json")):
+    for run in sorted(Path(out).glob(f"*/{run_record.NAME}")):
         made = json.loads(run.read_text(encoding="utf-8"))
         face = run.with_name("image-natural.png")
         said = (made["text"] or {}).get("phrase")
@@ -184,20 +176,6 @@ def picture(media: Tensor, modality: Modality) -> Tensor:
     return ((1 - share) * colours[below] + share * colours[below + 1]).permute(2, 0, 1)
 
 
-def versions() -> dict[str, str]:
-    """What a run was made with."""
-    try:
-        pack = version("concept-algebra")
-    except PackageNotFoundError:
-        pack = "checkout"
-    return {
-        "concept-algebra": pack,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "platform": f"{platform.system()} {platform.machine()}",
-    }
-
-
 def _file(made: Render) -> str:
     return f"{made.modality}-{made.track}.{ {'image': 'png', 'audio': 'wav', 'video': 'mp4'}[made.modality] }"
 
@@ -218,24 +196,3 @@ def _write_readings(folder: Path, bundle: Bundle, card: Card | None = None) -> N
     write_png(folder / "figure.png", figure(bundle))
     if card:
         write_text(folder / "card.json", card.to_json())
-
-
-def _held(made: Render) -> str:
-    """What a natural render was held by, and whether that was told the concept."""
-    return made.settings["prior"]["name"] + (", told the concept" if made.settings["told"] else "")
-
-
-def _record(made: Render) -> dict[str, Any]:
-    return {
-        "modality": made.modality,
-        "track": made.track,
-        "file": _file(made),
-        "cosine": made.cosine,
-        "score": made.score,
-        "stopped": made.stopped,
-        "instruments": asdict(made.instruments),
-        "seconds": round(made.seconds, 1),
-        "settings": made.settings,
-        "metrics": made.trajectory,
-        "readings": [{"step": step, "words": reading} for step, _, reading in made.looks],
-    }

@@ -15,6 +15,7 @@ from ..encoders.protocol import Embedding, Encoder
 from ..encoders.tower import VisionTower
 from ..expression import evaluate
 from ..features.dictionary import Dictionary
+from ..grad import thawed
 from ..space import Modality
 from .attribution import Attribution, integrated_gradients, relevance, rollout
 from .bundle import Bundle, Feature, Look, Word
@@ -94,7 +95,8 @@ class Reader:
         whole = integrated_gradients(seen, [concept_detector(self.concept)], NODES[played.modality])
         asked = self._detectors(played.modality)
         maps = [*whole, *(relevance(seen, asked) if asked else ()), rollout(seen)]
-        return maps, (seen.shown * 255).round().to(torch.uint8)
+        # kept for good, it must not be born under a host's inference mode
+        return maps, thawed((seen.shown * 255).round().to(torch.uint8))
 
     def _detectors(self, modality: Modality) -> list[Detector]:
         if self.concept.code is None:

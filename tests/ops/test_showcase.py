@@ -14,12 +14,12 @@ import pytest
 import torch
 from toys import ToyClip, ToyPicture, ToySound
 
-from concept_algebra.ops import showcase as module
 from concept_algebra.ops.concept import Concept
 from concept_algebra.ops.instruments import Instruments
 from concept_algebra.ops.media import read_audio, read_image, read_video
 from concept_algebra.ops.report_instruments import NOTHING, ROWS, readings, table
 from concept_algebra.ops.atomic import built_aside
+from concept_algebra.ops.run_record import versions
 from concept_algebra.ops.showcase import picture, showcase, slug, write_gallery
 from concept_algebra.ops.space import UncalibratedSpace
 
@@ -298,4 +298,4 @@ def test_spectrogram_shows_low_notes_below_and_later_to_the_right():
 def test_middle_frame_stands_for_a_clip():
     frames = torch.rand(8, 3, 4, 4)
     assert torch.equal(picture(frames, "video"), frames[4])
-    assert module.versions()["python"].count(".") == 2
+    assert versions()["python"].count(".") == 2
