@@ -227,6 +227,9 @@ def write_mp4(
         stream.height, stream.width = pictures.shape[1:3]
         stream.pix_fmt = "yuv420p"
         stream.options = {"crf": "16"} if codec == "libx264" else {"q:v": "2"}
+        if codec == "libx264" and min(pictures.shape[1:3]) < 64:
+            # at 32 pixels and less x264's macroblock tree came out differently from one writing of the same frames to the next
+            stream.options |= {"x264-params": "mbtree=0"}
         for picture in np.concatenate([pictures] * loops):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")))
         container.mux(stream.encode())

@@ -219,4 +219,4 @@ def test_showcase_renders_every_modality_of_several_targets(capsys, tmp_path):
 def test_modalities_can_be_chosen(tmp_path):
     assert main(["showcase", "fire", "--out", str(tmp_path), "--steps", "1", "--modality", "text", "--modality", "image"]) == 0
     names = {path.name for path in (tmp_path / "fire").iterdir()}
-    assert names == {"image-honest.png", "image-natural.png", "phrase.txt", "run.json", "index.html"}
+    assert names == {"image-honest.png", "image-natural.png", "phrase.txt", "run.json", "index.html", "README.md", "readings"}

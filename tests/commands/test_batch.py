@@ -40,7 +40,7 @@ def test_no_target_is_an_error_that_says_what_is_wanted(tmp_path):
 def test_a_batch_goes_on_where_it_stopped(tmp_path, capsys):
     file, out = tmp_path / "targets.txt", tmp_path / "out"
     file.write_text("fire\n")
-    options = ["--targets", str(file), "--out", str(out), "--steps", "1", "--modality", "image"]
+    options = ["--targets", str(file), "--out", str(out), "--modality", "text"]
     assert main(["showcase", *options]) == 0
     (out / "fire" / "mine.txt").write_text("still here")
     file.write_text("fire\nice\n")

@@ -8,22 +8,28 @@ from dataclasses import fields, replace
 from functools import partial
 from html import escape
 from html.parser import HTMLParser
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 from toys import ToyClip, ToyPicture, ToySound
 
+from concept_algebra.ops import report
+from concept_algebra.ops.atomic import built_aside
 from concept_algebra.ops.concept import Concept
+from concept_algebra.ops.evaluate.card import Card
+from concept_algebra.ops.evaluate.verdict import Verdict
 from concept_algebra.ops.instruments import Instruments
+from concept_algebra.ops.interpret.bundle import Bundle
 from concept_algebra.ops.media import read_audio, read_image, read_video
 from concept_algebra.ops.report_instruments import NOTHING, ROWS, readings, table
-from concept_algebra.ops.atomic import built_aside
 from concept_algebra.ops.run_record import versions
-from concept_algebra.ops.showcase import picture, showcase, slug, write_gallery
+from concept_algebra.ops.showcase import READINGS, picture, showcase, slug, write_gallery
 from concept_algebra.ops.space import UncalibratedSpace
 
 GENERATORS = {"image": partial(ToyPicture, (3, 32, 32)), "audio": ToySound, "video": ToyClip}
+ALWAYS = {"run.json", "index.html", "README.md", READINGS}
 FILES = {f"{name}-{track}.{suffix}" for name, suffix in (("image", "png"), ("audio", "wav"), ("video", "mp4")) for track in ("honest", "natural")}
 
 
@@ -38,7 +44,8 @@ def folder(tmp_path_factory, concept, encoder):
 
 
 def test_folder_is_complete_and_alone(folder):
-    assert {path.name for path in folder.iterdir()} == FILES | {"phrase.txt", "run.json", "index.html"}
+    assert {path.name for path in folder.iterdir()} == FILES | ALWAYS | {"phrase.txt"}
+    assert {path.name for path in (folder / READINGS).iterdir()} == {Path(name).stem for name in FILES} | {"text"}
     assert [path.name for path in folder.parent.iterdir()] == [folder.name] == ["fire-plus-water"]
 
 
@@ -94,7 +101,7 @@ def test_same_seed_writes_the_same_files(folder, tmp_path, concept, encoder):
 
 def test_only_what_was_asked_for_is_made(tmp_path, concept, encoder):
     only = showcase(concept, tmp_path, encoder, {"audio": GENERATORS["audio"]}, text=False, steps=2)
-    assert {path.name for path in only.iterdir()} == {"audio-honest.wav", "audio-natural.wav", "run.json", "index.html"}
+    assert {path.name for path in only.iterdir()} == {"audio-honest.wav", "audio-natural.wav"} | ALWAYS
     page = (only / "index.html").read_text()
     assert "<audio" in page and "<video" not in page and 'class="phrase"' not in page
 
@@ -178,7 +185,7 @@ def test_zero_concept_is_refused_before_anything_is_made(tmp_path, encoder):
 
 
 class _Page(HTMLParser):
-    VOID = {"meta", "img", "input", "line", "polyline", "br", "link"}
+    VOID = {"meta", "img", "input", "line", "polyline", "br", "link", "source"}
 
     def __init__(self, text):
         super().__init__()
@@ -204,6 +211,54 @@ def test_page_is_well_formed_and_needs_only_its_folder(folder):
         assert link.startswith("data:") or (folder / link).is_file(), link
     assert FILES <= set(page.links)
     assert not re.search(r"""(src|href|url)\s*[=(]\s*['"]?(https?:)?//""", text)
+
+
+def test_the_page_has_its_media_in_it_and_plays_the_file_where_that_is_refused(folder):
+    page = _Page((folder / "index.html").read_text())
+    for name in FILES:
+        inside = report.file_uri(folder / name)
+        assert inside in page.links, name
+        if not name.endswith(".png"):
+            assert page.links[page.links.index(inside) + 1] == name
+    media = [tag for tag, attributes in page.seen if tag in ("audio", "video") and "src" in attributes]
+    assert media == []
+
+
+def test_each_artefact_has_its_verdict_with_the_rule_on_page_and_in_the_readme(folder):
+    page, readme, run = (folder / "index.html").read_text(), (folder / "README.md").read_text(), json.loads((folder / "run.json").read_text())
+    for made in run["renders"]:
+        verdict = made["verdict"]
+        assert verdict["word"] == "not judged" and verdict["rule"][1:] in page and verdict["rule"][1:] in readme
+        assert Card.from_json((folder / READINGS / f"{made['modality']}-{made['track']}" / "card.json").read_text()).verdict == Verdict(**verdict)
+    for modality in GENERATORS:
+        section = page.partition(f'<section class="{modality}">')[2].partition("</section>")[0]
+        assert section.index('class="verdict not-judged"') < section.index('class="pair"')
+    assert run["text"]["verdict"]["word"] == "not judged" and len(run["text"]["agreement"]) == len(GENERATORS)
+
+
+def test_bundles_lie_beside_the_media_and_say_what_the_run_read(folder, encoder):
+    run = json.loads((folder / "run.json").read_text())
+    for made in run["renders"]:
+        bundle = Bundle.load(folder / READINGS / f"{made['modality']}-{made['track']}")
+        assert (bundle.expression, bundle.modality, bundle.track, bundle.seed) == ("fire + water", made["modality"], made["track"], 3)
+        assert bundle.cosine == pytest.approx(made["cosine"], abs=1e-4)
+        assert [[word.text, word.cosine] for word in bundle.words[:3]] == [[text, pytest.approx(c, abs=1e-4)] for text, c in made["readings"][-1]["words"][:3]]
+    said = Bundle.load(folder / READINGS / "text")
+    assert said.cosine == pytest.approx(run["text"]["score"], abs=1e-4)
+    assert read_image(folder / READINGS / "text" / "figure.png").shape[1] == 3
+
+
+def test_the_search_for_the_phrase_is_shown_round_by_round(folder):
+    run, page = json.loads((folder / "run.json").read_text()), (folder / "index.html").read_text()
+    search = page.partition('<ol class="search">')[2].partition("</ol>")[0]
+    rounds = [re.findall(r"([a-z ]+) <data>(-?[0-9.]+)</data>", line) for line in search.split("</li>")[:-1]]
+    told = [[(phrase.strip(), score) for phrase, score in found] for found in rounds]
+    assert told == [[(phrase, f"{score:.2f}") for phrase, score in kept] for kept in run["text"]["rounds"]]
+
+
+def test_the_readme_links_only_what_is_there(folder):
+    links = re.findall(r"\]\(([^)]+)\)", (folder / "README.md").read_text())
+    assert set(FILES) <= set(links) and all((folder / link).is_file() for link in links)
 
 
 def test_page_compares_with_a_slider_a_keyboard_can_move(folder):
