@@ -82,8 +82,8 @@ def sound() -> stable_audio.StableAudio:
 def clip(autoencoder: dict) -> ltx_video.LTXVideo:
     """A second of film."""
     with unmarked(ltx_video):
-        null = torch.empty(1, ltx_video.TOKENS, 4096, dtype=HALF, device="meta"), torch.empty(1, ltx_video.TOKENS, dtype=torch.bool, device="meta")
-        return ltx_video.LTXVideo(empty("AutoencoderKLLTXVideo", autoencoder, torch.float32), empty("LTXVideoTransformer3DModel", {}), *CLIP, null=null).eval()
+        null = torch.empty(1, WORDS, 4096, dtype=HALF, device="meta"), torch.empty(1, WORDS, dtype=torch.bool, device="meta")
+        return ltx_video.LTXVideo(empty("LTXVideoTransformer3DModel", {}), empty("AutoencoderKLLTXVideo", autoencoder, torch.float32), *CLIP, null=null).eval()
 
 
 def empty(kind: str, settings: dict, dtype: torch.dtype = HALF) -> nn.Module:
