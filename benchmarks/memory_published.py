@@ -23,6 +23,8 @@ from .languagebind import meta
 HALF = torch.bfloat16
 SIDE, SECONDS, CLIP = 512, 10.0, (512, 320, 25)
 """Pixels of a picture's sides; of sounds; pixels across, pixels down and frames of clips."""
+WORDS = 128
+"""Of a prompt of LTX-Video, with its padding: what the library takes unless told otherwise."""
 
 SD35_MEDIUM = {
     "sample_size": 128, "patch_size": 2, "in_channels": 16, "out_channels": 16, "num_layers": 24, "attention_head_dim": 64,

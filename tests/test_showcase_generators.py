@@ -28,7 +28,6 @@ def models(tmp_path_factory):
     import tiny_ltx
     import tiny_sd3
     import tiny_stable_audio
-    from tokenizers import Tokenizer, models, processors
 
     from concept_algebra.ops.generators import ltx_video, stable_audio_keys
 
@@ -45,10 +44,8 @@ def models(tmp_path_factory):
     clips.network.save_pretrained(root / "LTX-Video" / "transformer")
     small = transformers.T5Config(vocab_size=3, d_model=16, d_kv=4, d_ff=8, num_layers=1, num_heads=2)
     transformers.T5EncoderModel(small).save_pretrained(root / "LTX-Video" / "text_encoder")
-    known = Tokenizer(models.WordLevel({"<pad>": 0, "</s>": 1, "<unk>": 2}, unk_token="<unk>"))
-    known.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
-    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=known, pad_token="<pad>", eos_token="</s>", unk_token="<unk>")
-    tokenizer.save_pretrained(root / "LTX-Video" / "tokenizer")
+    pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", -5.0)]
+    transformers.T5TokenizerFast(vocab=pieces, extra_ids=0).save_pretrained(root / "LTX-Video" / "tokenizer")
     return root
 
 
