@@ -28,7 +28,6 @@ def models(tmp_path_factory):
     import tiny_ltx
     import tiny_sd3
     import tiny_stable_audio
-    from tokenizers import Tokenizer, models, processors
 
     from concept_algebra.ops.generators import ltx_video, stable_audio_keys
 
@@ -41,14 +40,12 @@ def models(tmp_path_factory):
         module.save_pretrained(root / "stable-audio-open-1.0" / name)
     tiny_ltx.write(root / "ltx.safetensors")
     clips = ltx_video.load(root / "ltx.safetensors", **SIZES["ltx"])
-    clips.vae.save_pretrained(root / "LTX-Video" / "vae")
-    clips.transformer.save_pretrained(root / "LTX-Video" / "transformer")
+    clips.autoencoder.save_pretrained(root / "LTX-Video" / "vae")
+    clips.network.save_pretrained(root / "LTX-Video" / "transformer")
     small = transformers.T5Config(vocab_size=3, d_model=16, d_kv=4, d_ff=8, num_layers=1, num_heads=2)
     transformers.T5EncoderModel(small).save_pretrained(root / "LTX-Video" / "text_encoder")
-    known = Tokenizer(models.WordLevel({"<pad>": 0, "</s>": 1, "<unk>": 2}, unk_token="<unk>"))
-    known.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
-    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=known, pad_token="<pad>", eos_token="</s>", unk_token="<unk>")
-    tokenizer.save_pretrained(root / "LTX-Video" / "tokenizer")
+    pieces = [(piece, -1.0) for piece in ("<pad>", "</s>", "<unk>")]
+    transformers.T5TokenizerFast(vocab=pieces, extra_ids=0).save_pretrained(root / "LTX-Video" / "tokenizer")
     return root
 
 
