@@ -12,6 +12,7 @@ import torch
 
 from ..runtime import tower_dtype
 from ..space import Modality
+from .diffusers_loading import lacking_sentencepiece
 from .families import AUDIO_LDM2, LTX, SD3, SDXL, STABLE_AUDIO, SVD, Family
 from .protocol import Generator
 
@@ -90,6 +91,9 @@ def missing(names: Iterable[str], folder: Path) -> list[str]:
     told = []
     if wanted and (lacking := [name for name in LIBRARIES if find_spec(name) is None]):
         told.append(f"{' and '.join(lacking)}: pip install {' '.join(lacking)}")
+    places = [folder / known.folder for known in wanted]
+    if any(lacking_sentencepiece(part) for place in places if place.is_dir() for part in place.iterdir()):
+        told.append("sentencepiece: pip install sentencepiece")
     for known in wanted:
         if _found(known, folder) is None:
             lacking = [part for part in known.parts if not (folder / known.folder / part).is_dir()]
