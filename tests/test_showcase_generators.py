@@ -111,8 +111,8 @@ def test_all_that_is_missing_is_told_at_once_with_where_it_goes(capsys, tmp_path
     libraries, picture, sound, clip, encoder = lines
     assert libraries.endswith("pip install diffusers transformers")
     assert f"sd3.5_medium.safetensors from https://huggingface.co/stabilityai/stable-diffusion-3.5-medium into {models}" in picture
-    assert f"https://huggingface.co/stabilityai/stable-audio-open-1.0 as the folder {models / 'stable-audio-open-1.0'}" in sound
-    assert f"as the folder {models / 'LTX-Video'} (transformer, vae, text_encoder, tokenizer)" in clip
+    assert f"vae, projection_model of https://huggingface.co/stabilityai/stable-audio-open-1.0 into {models / 'stable-audio-open-1.0'}" in sound
+    assert clip.endswith(f"the folders transformer, vae, text_encoder, tokenizer of https://huggingface.co/Lightricks/LTX-Video into {models / 'LTX-Video'}")
     assert "LanguageBind_Audio_FT" in encoder and "convert languagebind" in encoder
 
 

@@ -97,7 +97,7 @@ def missing(names: Iterable[str], folder: Path) -> list[str]:
     for known in wanted:
         if _found(known, folder) is None:
             lacking = [part for part in known.parts if not (folder / known.folder / part).is_dir()]
-            whole = f"{HUB}{known.source} as the folder {folder / known.folder} ({', '.join(known.parts)})"
+            whole = f"the folders {', '.join(known.parts)} of {HUB}{known.source} into {folder / known.folder}"
             short = f"{known.file} from {HUB}{known.source} into {folder}, or " if known.file else ""
             if (folder / known.folder).is_dir():
                 whole = f"what {folder / known.folder} lacks, {', '.join(lacking)}, from {HUB}{known.source}"
