@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -73,6 +73,11 @@ def checkpointed(blocks: Iterable[nn.Module], lora: LoRA | None = None) -> Itera
 
 def _copied(value: Any) -> Any:
     return dict(value) if type(value) is dict else value
+
+
+def on_the_way(latent: Tensor, blocks: Iterable[nn.Module]) -> AbstractContextManager:
+    """`checkpointed` where a gradient in the latent is wanted; nothing otherwise."""
+    return checkpointed(blocks) if torch.is_grad_enabled() and latent.requires_grad else nullcontext()
 
 
 def residual(decoder: nn.Module) -> list[nn.Module]:
