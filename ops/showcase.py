@@ -124,7 +124,7 @@ def showcase(
         shown = []
         for (made, _, played), bundle, card in zip(outputs, bundles, cards):
             file = aside / _file(made)
-            _write_media(file, made, played.pace, {"expression": expression, "seed": str(seed)})
+            _write_media(file, made, played.pace, {"expression": expression, "seed": str(seed), "track": made.track})
             _write_readings(aside / READINGS / file.stem, bundle, card)
             pictures = [(step, picture(media, made.modality), reading) for step, media, reading in made.looks]
             shown.append(report.Rendered(made, file, picture(made.media, made.modality), pictures, bundle, card))
@@ -183,11 +183,11 @@ def _file(made: Render) -> str:
 def _write_media(path: Path, made: Render, rate: float | None, provenance: dict[str, str]) -> None:
     """rate: samples or frames a second, of a sound or a clip."""
     if made.modality == "image":
-        write_png(path, made.media, provenance | {"track": made.track})
+        write_png(path, made.media, provenance)
     elif made.modality == "audio":
-        write_wav(path, made.media, rate)
+        write_wav(path, made.media, rate, provenance)
     else:
-        write_mp4(path, made.media, rate, loops=3)
+        write_mp4(path, made.media, rate, 3, provenance)
 
 
 def _write_readings(folder: Path, bundle: Bundle, card: Card | None = None) -> None:
