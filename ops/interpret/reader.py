@@ -12,7 +12,6 @@ from torch.nn.functional import normalize
 from ..concept import Concept
 from ..encoders.decoded import Played
 from ..encoders.protocol import Embedding, Encoder
-from ..encoders.tower import VisionTower
 from ..expression import evaluate
 from ..features.dictionary import Dictionary
 from ..grad import thawed
@@ -21,7 +20,7 @@ from .attribution import Attribution, integrated_gradients, relevance, rollout
 from .bundle import Bundle, Feature, Look, Word
 from .detector import Detector, concept_detector, feature_detectors
 from .probes import SHIPPED, shipped
-from .seen import see
+from .seen import see, tower_of
 
 if TYPE_CHECKING:
     from ..render import Render
@@ -89,7 +88,7 @@ class Reader:
         return tuple(Feature(self.dictionary.names[j], float(self.target[j]), float(output[j])) for j in strongest if either[j] > 0)
 
     def _maps(self, media: Tensor, played: Played) -> tuple[list[Attribution], Tensor | None]:
-        if not isinstance(self.encoder.towers.get(played.modality), VisionTower):
+        if tower_of(self.encoder, played.modality) is None:
             return [], None
         seen = see(self.encoder, media[None], played.modality, played.pace)
         whole = integrated_gradients(seen, [concept_detector(self.concept)], NODES[played.modality])

@@ -71,6 +71,13 @@ class Seen:
         return self.tower.visual_projection.weight.dtype
 
 
+def tower_of(encoder: Encoder, modality: Modality) -> VisionTower | None:
+    """The tower whose attention `see` can show, None where the encoder has no such one for a modality."""
+    # the towers of some are a ModuleDict, which has no `get`
+    tower = encoder.towers[modality] if modality in encoder.towers else None
+    return tower if isinstance(tower, VisionTower) else None
+
+
 def see(encoder: Encoder, media: Tensor, modality: Modality, rate: float = 0) -> Seen:
     """One medium as `encoder` takes it in.
 
@@ -78,8 +85,8 @@ def see(encoder: Encoder, media: Tensor, modality: Modality, rate: float = 0) ->
     Raises ValueError for several media, a modality or an encoder whose tower is not one of this pack's vision transformers,
     and whatever the encoder raises for media of another shape.
     """
-    tower = encoder.towers[modality] if modality in encoder.towers else None
-    if not isinstance(tower, VisionTower):
+    tower = tower_of(encoder, modality)
+    if tower is None:
         raise ValueError(f"encoder '{encoder.space.id}' has no vision transformer for {modality}, expected a pocket or LanguageBind tower")
     if len(media) != 1:
         raise ValueError(f"{modality} of shape {tuple(media.shape)} holds {len(media)} media, expected a batch of one")
