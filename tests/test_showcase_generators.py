@@ -16,6 +16,7 @@ from PIL import Image
 from concept_algebra.cli import main
 from concept_algebra.ops.encoders import languagebind_file
 from concept_algebra.ops.generators import catalogue
+from concept_algebra.ops.interpret.bundle import Bundle
 from concept_algebra.ops.media import read_audio
 
 SIZES = {"sd35": {"width": 64, "height": 48}, "stable-audio": {"seconds": 0.5}, "ltx": {"width": 64, "height": 32, "frames": 9}}
@@ -79,6 +80,12 @@ def test_every_medium_is_written_as_its_generator_makes_it(folder):
             assert stream.average_rate == 25 and (stream.width, stream.height) == (64, 32)
             assert sum(1 for _ in container.decode(stream)) == 3 * 9  # three times over
     assert (folder / "index.html").is_file() and (folder / "phrase.txt").read_text().strip()
+
+
+def test_each_medium_is_read_back_with_maps_by_the_encoder_that_it_was_made_with(folder):
+    for name in ("image", "audio", "video"):
+        bundle = Bundle.load(folder / "readings" / f"{name}-natural")
+        assert [found.kind for found in bundle.maps] == ["integrated gradients", "rollout"] and len(bundle.shown) == (8 if name == "video" else 1)
 
 
 def test_the_record_names_the_generators_and_one_candidate_each(folder):
