@@ -95,5 +95,4 @@ class EvalCard(io.ComfyNode):
             host.load(judge.of(["text"]))
         card = card_of(render.render, render.concept, render.generator, court, base and base.render)
         text = markdown(card)
-        host.note(f"{card.verdict.word}: {card.verdict.rule}")
-        return io.NodeOutput(card.to_json(), card.verdict.word, text, ui={"text": (text,), "card": (text,)})
+        return io.NodeOutput(card.to_json(), card.verdict.word, text, ui={"text": (text,), "card": (text,)})  # web/card.js draws the latter
