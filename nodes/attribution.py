@@ -75,7 +75,6 @@ class AttributionOverlay(io.ComfyNode):
             host.release()
         image = overlay(found, seen.shown).movedim(0, -1)[None]
         report = told(found)
-        host.note(report)
         preview = ui.PreviewImage(image, cls=cls).as_dict()
         return io.NodeOutput(image, mask_of(found, seen.shown), report, ui={**preview, "text": (report,)})
 

@@ -91,7 +91,8 @@ class Probe(io.ComfyNode):
         except SpaceMismatch as error:
             raise ValueError(f"the probe '{probe}' was trained with another encoder: {error}") from error
         lines = [f"{name}: {answer.verdict} ({answer.probability:.2f})", *([answer.warning] if answer.warning else [])]
-        host.note("\n".join(lines))
+        # the page runs lines together
+        host.note(";\n".join(lines))
         return io.NodeOutput(answer.probability, answer.verdict, answer.warning or "", ui=ui.PreviewText("\n".join(lines)))
 
 
@@ -160,7 +161,7 @@ class TrainProbe(io.ComfyNode):
             *([f"{len(skipped)} items were skipped, the first: {skipped[0]}"] if skipped else []),
         ]
         report = "\n".join(lines)
-        host.note(report)
+        host.note(";\n".join(lines))
         return io.NodeOutput(str(out), report, ui=ui.PreviewText(report))
 
 
