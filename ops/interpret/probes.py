@@ -43,7 +43,7 @@ class Answer:
         """On which side it is; undecided where the other one would be as much as one time in five."""
         if self.probability >= SURE:
             return self.what
-        return f"not {self.what}" if self.probability <= 1 - SURE else f"undecided whether {self.what}"
+        return f"not {self.what}" if 1 - self.probability >= SURE else f"undecided whether {self.what}"
 
 
 @dataclass(frozen=True, eq=False)
