@@ -40,7 +40,7 @@ class Autoencoder(nn.Module):
 
     def __init__(self, vae: Any, family: Family, name: str = "vae"):
         super().__init__()
-        if (patcher := getattr(vae, "patcher", None)) is None:
+        if getattr(vae, "patcher", None) is None:
             raise ValueError(f"{name} is no VAE that ComfyUI has loaded itself; connect the one from Load Checkpoint or Load VAE")
         channels, cell = vae.latent_channels, vae.spacial_compression_decode()
         if (channels, cell) != (family.channels, family.cell):
@@ -48,7 +48,7 @@ class Autoencoder(nn.Module):
                 f"{name} decodes latents of {channels} channels, {cell} to a cell, and {family.title} makes them of {family.channels}, "
                 f"{family.cell} to a cell; connect the VAE of the same checkpoint"
             )
-        self.patcher = still(patcher)
+        self.patcher = still_vae(vae)
         self.module = self.patcher.model
         self.dtype, self.place, self.bytes = vae.vae_dtype, vae.device, vae.memory_used_decode
 
@@ -206,8 +206,9 @@ class LoadedGenerator(Checkpointed):
             if self._clip is None:
                 what = f"the prompt {prompt[:60]!r}" if prompt else f"{self.kind.family.title}'s prior, which reads empty text for no prompt,"
                 raise ValueError(f"{what} needs a text encoder: connect clip at Generator From Checkpoint" + ("" if prompt else ", or conditioning"))
-            with torch.inference_mode(False), torch.no_grad():
-                self._said[words] = owned(self._clip.encode_from_tokens_scheduled(self._clip.tokenize(words)))
+            with torch.inference_mode():  # as ComfyUI has made the weights, which could not be moved or patched in place otherwise
+                said = self._clip.encode_from_tokens_scheduled(self._clip.tokenize(words))
+            self._said[words] = owned(said)
         return self._said[words]
 
     def telling(self, conditioning: Conditioning) -> LoadedGenerator:
@@ -251,14 +252,33 @@ def generator(model: Any, vae: Any, sizes: dict[str, int | float], clip: Any = N
 def still(patcher: Any) -> Any:
     """A patcher whose weights stay where they are while they are used; a backward pass needs them as the forward pass had them.
 
-    ComfyUI's dynamic ones stream weights through memory that is used again. ValueError where it can make no other.
+    ComfyUI's dynamic ones, usual on NVIDIA cards, stream weights through memory that is used again. Their second, plain model is read
+    from the file once and kept as long as they are. ValueError where there is no file to read again.
     """
     if not getattr(patcher, "is_dynamic", bool)():
         return patcher
     try:
-        return patcher.clone(disable_dynamic=True)
-    except (TypeError, RuntimeError) as error:
+        return patcher.get_non_dynamic_delegate()
+    except (AttributeError, RuntimeError) as error:
         raise ValueError(f"gradients need weights that stay in place; start ComfyUI with --disable-dynamic-vram ({error})") from error
+
+
+def still_vae(vae: Any) -> Any:
+    """`still` of a VAE's patcher, its weights in what the VAE computes in."""
+    from comfy.model_patcher import ModelPatcher
+    from comfy.taesd.taesd import TAESD
+
+    patcher, module = vae.patcher, vae.first_stage_model
+    if not getattr(patcher, "is_dynamic", bool)():
+        return patcher
+    if isinstance(module, TAESD):  # of two files, which ComfyUI does not read again; and small
+        again = TAESD(latent_channels=vae.latent_channels)
+        again.load_state_dict(module.state_dict())
+        made = ModelPatcher(again, load_device=patcher.load_device, offload_device=patcher.offload_device)
+    else:
+        made = still(patcher)
+    made.model.to(vae.vae_dtype)  # streamed ones lie as the file has them, and are cast on the way
+    return made
 
 
 def owned(conditioning: Conditioning) -> Conditioning:
