@@ -749,8 +749,9 @@ def of_a_checkpoint(f: Flow, title: str, makes: str, target: str, checkpoint: st
 def stable_diffusion() -> Flow:
     f = Flow("stable-diffusion-3.5", card="Stable Diffusion\n3.5 Medium")
     files = [
-        "**sd3.5_medium.safetensors** (5 GB) of huggingface.co/stabilityai/stable-diffusion-3.5-medium, in **models/checkpoints**. Its text encoders are not needed.",
-        "**taesd3_encoder.safetensors** and **taesd3_decoder.safetensors** (5 MB each) of github.com/madebyollin/taesd, in **models/vae_approx**: "
+        "**sd3.5_medium.safetensors** (5 GB) of huggingface.co/stabilityai/stable-diffusion-3.5-medium, in **models/checkpoints**. "
+        "Its page asks for an account and its licence to be accepted. Its text encoders are not needed.",
+        "**taesd3_encoder** and **taesd3_decoder** (.pth or .safetensors, 5 MB each) of github.com/madebyollin/taesd, in **models/vae_approx**: "
         "the *taesd3* that draws the first part of a run in a fraction of the time. Without them, delete that Load VAE.",
     ]
     return of_a_checkpoint(
@@ -762,8 +763,8 @@ def stable_diffusion() -> Flow:
 def stable_audio() -> Flow:
     f = Flow("stable-audio", card="Stable Audio\nOpen 1.0")
     files = [
-        "**stable-audio-open-1.0.safetensors** (5 GB) in **models/checkpoints**: it is **model.safetensors** of "
-        "huggingface.co/stabilityai/stable-audio-open-1.0, under that name. Its text encoder is not needed.",
+        "**stable-audio-open-1.0.safetensors** (5 GB) of huggingface.co/Comfy-Org/stable-audio-open-1.0_repackaged, in **models/checkpoints**. "
+        "The text encoder that ComfyUI's own example adds is not needed.",
     ]
     return of_a_checkpoint(
         f, "Stable Audio", "Stereo sounds at 44.1 kHz, by Stable Audio Open 1.0.", "thunder + bell", "stable-audio-open-1.0.safetensors", files

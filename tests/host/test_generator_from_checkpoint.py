@@ -10,9 +10,11 @@ import tiny_ltx
 import tiny_sd3
 import tiny_sdxl
 import tiny_stable_audio
+import torch
 from graphs import node
 from listen import Listener
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 FAMILIES = {
     "sd3": (tiny_sd3.write, {"width": 32, "height": 32}),
@@ -159,6 +161,29 @@ def test_weights_of_eight_bits_have_gradients(server, loaded):
         differentiated(server, graph | {"eight": node(".UNETLoader", unet_name=path.name, weight_dtype="fp8_e4m3fn")})
     finally:
         path.unlink()
+
+
+def test_a_quantised_model_draws_and_is_refused_by_the_prior_that_would_adapt_it(server, loaded, checkpoints):
+    graph = loaded("sd3")
+    folder = Path(server.folder) / "models" / "checkpoints"
+    path = folder / "quantised.safetensors"
+    save_file(quantised(load_file(folder / checkpoints("sd3"))), path)
+    plain = pixels(server, server.run(rendered(graph, PRIORS["flair"], steps=4)))
+    graph["checkpoint"]["inputs"]["ckpt_name"] = path.name
+    drawn = pixels(server, server.run(rendered(graph, PRIORS["flair"], steps=4)))
+    assert drawn.std() > 1 and abs(drawn - plain).max() > 0
+    assert "model has quantised weights, which the LoRA of VSD Prior cannot adapt; use FLAIR Prior" in server.fail(rendered(graph, PRIORS["vsd"], steps=2))
+
+
+def quantised(tensors):
+    """The network's matrices in eight bits, each with a scale, as the scaled checkpoints that are published for ComfyUI have them."""
+    made = dict(tensors)
+    for name, tensor in tensors.items():
+        if ".joint_blocks." in name and name.endswith(".weight") and tensor.ndim == 2:
+            scale = tensor.float().abs().max() / torch.finfo(torch.float8_e4m3fn).max
+            made[name] = (tensor.float() / scale).to(torch.float8_e4m3fn)
+            made[name.removesuffix("weight") + "scale_weight"] = scale
+    return made | {"model.diffusion_model.scaled_fp8": torch.zeros(2, dtype=torch.float8_e4m3fn)}
 
 
 def test_a_lora_of_load_lora_counts_for_its_own_generator_alone(server, loaded):
