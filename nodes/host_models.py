@@ -27,6 +27,9 @@ DECODING, DENOISING = {"image": 2, "audio": 6, "video": 4}, 4
 """What a forward and backward pass takes, in what ComfyUI counts for the forward pass alone. Counted, in single precision:
 1.2 for pictures and 5.4 for sounds. Of clips and of the networks only small ones could be counted: these are guesses above them."""
 
+SAMPLERS = {"control": "a ControlNet", "gligen": "GLIGEN boxes", "hooks": "hooks"}
+"""What CONDITIONING may hold beside what it says, by its key."""
+
 
 class LoadedGenerator(Checkpointed):
     """A `Generator` (see ops/generators/protocol.py) over a MODEL and a VAE, neither of which it changes.
@@ -106,7 +109,7 @@ class LoadedGenerator(Checkpointed):
         return self.from_vae(self.vae.encode(media if self.modality == "audio" else 2 * media - 1))
 
     def x0(self, x_t: Tensor, t: Tensor, cond: Conditioning) -> Tensor:
-        """From what `condition` or `told` gives. As a sampler of ComfyUI would ask, so areas, masks and hooks mean what they mean there."""
+        """From what `condition` or `told` gives. As a sampler of ComfyUI would ask, so areas and masks mean what they mean there."""
         from comfy.model_sampling import CONST
         from comfy.patcher_extension import copy_nested_dicts
         from comfy.sampler_helpers import convert_cond
@@ -200,7 +203,14 @@ def generator(model: Any, vae: Any, sizes: dict[str, int | float], clip: Any = N
 
 
 def owned(conditioning: Conditioning) -> Conditioning:
-    """A copy of CONDITIONING whose tensors autograd may save: those made in a node are not of that kind."""
+    """A copy of CONDITIONING whose tensors autograd may save: those made in a node are not of that kind.
+
+    ValueError for one with parts that a sampler has to make ready: without it some fail, and hooks do nothing.
+    """
+    for _, options in conditioning:
+        for key, what in SAMPLERS.items():
+            if options.get(key) is not None:
+                raise ValueError(f"conditioning has {what} on it, which only a sampler reads; connect the CONDITIONING from before")
 
     def copied(value: Any) -> Any:
         if isinstance(value, Tensor):

@@ -263,6 +263,7 @@ def test_conditioning_for_a_generator_that_cannot_read_it_is_refused(server):
         ("ltx", {"fast_vae": ["checkpoint", 2]}, "fast_vae: tiny autoencoders decode pictures"),
         ("sd3", {"vae": ["tiny", 0]}, "vae decodes latents of 4 channels, 8 to a cell, and Stable Diffusion 3 makes them of 16"),
         ("sd3", {"model": ["other", 0]}, "model is of the family SD15, and gradients are known to pass through these: Stable Diffusion 3, "),
+        ("sd3", {"conditioning": ["control", 0]}, "conditioning has a ControlNet on it, which only a sampler reads"),
         ("sd3", {"vae": ["pocket", 1]}, "vae is no VAE that ComfyUI has loaded itself"),
     ],
 )
@@ -270,6 +271,7 @@ def test_what_does_not_fit_is_refused_by_name(server, loaded, family, inputs, sa
     graph = rendered(loaded(family, **inputs), steps=1) | {
         "tiny": node(".ConceptAlgebraTest_Tiny", channels=4), "other": node(".ConceptAlgebraTest_Other"),
         "pocket": node("LoadGenerator", generator="pocket image", encoder=["encoder", 0]),
+        "control": node(".ConceptAlgebraTest_Told", family="control"),
     }  # fmt: skip
     assert said in server.fail(graph)
 

@@ -25,6 +25,7 @@ def told(family):
         "sd3": lambda: [[random(1, 154, 4096), {"pooled_output": random(1, 2048)}]],
         "sdxl": lambda: [[random(1, 77, 2048), {"pooled_output": random(1, 1280)}]],
         "audio": lambda: [[random(1, 128, 768), {}]],
+        "control": lambda: [[random(1, 154, 4096), {"control": "a ControlNet that is not read"}]],
         "ltx": lambda: [[random(1, 7, 16), {"attention_mask": torch.tensor([[1, 1, 1, 1, 1, 0, 0]])}]],
     }[family]()
 
