@@ -181,7 +181,7 @@ def _all_there(options: argparse.Namespace, drawn: dict[str, str]) -> None:
     lines = missing(drawn.values(), Path(options.models))
     if lines and options.encoder != POCKET and not Path(options.encoder).exists():
         folders = " ".join(dict.fromkeys(HUB + place for place in languagebind.REPOSITORIES.values()))
-        lines.append(f"{options.encoder}: download the folders {folders} and make it of them with 'concept-algebra convert languagebind'")
+        lines.append(f"{options.encoder}: download the folders {folders} and make it of them: concept-algebra convert languagebind FOLDER FOLDER FOLDER --out {options.encoder}")
     if lines:
         raise MissingModels(lines)
 

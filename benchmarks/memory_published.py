@@ -23,8 +23,8 @@ from .languagebind import meta
 HALF = torch.bfloat16
 SIDE, SECONDS, CLIP = 512, 10.0, (512, 320, 25)
 """Pixels of a picture's sides; of sounds; pixels across, pixels down and frames of clips."""
-WORDS = 128
-"""Of a prompt of LTX-Video, with its padding: what the library takes unless told otherwise."""
+TOKENS = 128
+"""Of a text as LTX-Video reads it."""
 
 SD35_MEDIUM = {
     "sample_size": 128, "patch_size": 2, "in_channels": 16, "out_channels": 16, "num_layers": 24, "attention_head_dim": 64,
@@ -84,7 +84,7 @@ def sound() -> stable_audio.StableAudio:
 def clip(autoencoder: dict) -> ltx_video.LTXVideo:
     """A second of film."""
     with unmarked(ltx_video):
-        null = torch.empty(1, WORDS, 4096, dtype=HALF, device="meta"), torch.empty(1, WORDS, dtype=torch.bool, device="meta")
+        null = torch.empty(1, TOKENS, 4096, dtype=HALF, device="meta"), torch.empty(1, TOKENS, dtype=torch.bool, device="meta")
         return ltx_video.LTXVideo(empty("LTXVideoTransformer3DModel", {}), empty("AutoencoderKLLTXVideo", autoencoder, torch.float32), *CLIP, null=null).eval()
 
 

@@ -2,18 +2,22 @@
 
 from comfy_api.latest import ComfyExtension, io
 
-from . import host
+from . import host, host_reading
 
 
 class ConceptAlgebra(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        from . import algebra, calibrate, checkpoint, encode, features, files, lists, load, priors, read, render, sae, save
+        from . import (
+            algebra, attribution, calibrate, checkpoint, encode, features, files, judge, lists, load, priors, probe, read, render, sae, save,
+        )  # fmt: skip
 
         # here and not in on_load, which ComfyUI 0.8 does not call first
         host.register_folders()
+        host_reading.register_folders()
         return [
             load.LoadConceptEncoder,
             load.LoadGenerator,
+            judge.LoadJudge,
             checkpoint.GeneratorFromCheckpoint,
             calibrate.CalibrateEncoder,
             encode.EncodeText,
@@ -39,6 +43,10 @@ class ConceptAlgebra(ComfyExtension):
             save.SaveRender,
             read.ConceptReadout,
             read.CompareTracks,
+            judge.EvalCard,
+            attribution.AttributionOverlay,
+            probe.Probe,
+            probe.TrainProbe,
             files.SaveConcept,
             files.LoadConcept,
             lists.ConceptList,

@@ -1,7 +1,7 @@
 """ComfyUI's memory manager, interrupts, progress, folders and media types.
 
-With the other `host` files, which are for its loaded models, the only ones that touch its internals. Written for ComfyUI 0.8.0 and
-newer; tried on 0.8.0 and 0.33.
+With the other `host` files, which are for its loaded models and more of its folders, the only ones that touch its internals. Written for
+ComfyUI 0.8.0 and newer; tried on 0.8.0 and 0.33.
 """
 
 from __future__ import annotations
@@ -233,7 +233,7 @@ def register_folders() -> None:
 
 def concept_files() -> list[str]:
     """Names of the concept files that Load Concept offers."""
-    return _files(CONCEPTS)
+    return file_names(CONCEPTS)
 
 
 def concept_path(name: str) -> str:
@@ -248,12 +248,12 @@ def concept_path(name: str) -> str:
 
 def encoder_files() -> list[str]:
     """Names of the converted encoders that Load Concept Encoder offers."""
-    return _files(ENCODERS)
+    return file_names(ENCODERS)
 
 
 def sae_files() -> list[str]:
     """Names of the trained dictionaries that Load SAE offers."""
-    return [name for name in _files(SAES) if not any(part.endswith(CACHE) for part in Path(name).parts)]
+    return [name for name in file_names(SAES) if not any(part.endswith(CACHE) for part in Path(name).parts)]
 
 
 def sae_path(name: str) -> str | None:
@@ -270,7 +270,8 @@ def sae_folder() -> str:
     return folder_paths.get_folder_paths(SAES)[0]
 
 
-def _files(kind: str) -> list[str]:
+def file_names(kind: str) -> list[str]:
+    """Names of the files that lie in a model folder, by its kind."""
     import folder_paths
 
     try:

@@ -24,6 +24,8 @@ EncoderSocket = io.Custom("CONCEPT_ENCODER")
 GeneratorSocket = io.Custom("CONCEPT_GENERATOR")
 PriorSocket = io.Custom("CONCEPT_PRIOR")
 RenderSocket = io.Custom("CONCEPT_RENDER")
+JudgeSocket = io.Custom("CONCEPT_JUDGE")
+"""Carries a `HostedEncoder` that no render is made with: a socket of its own keeps it out of what optimises."""
 SAESocket = io.Custom("CONCEPT_SAE")
 """Carries a `features.dictionary.Dictionary`, trained or not."""
 

@@ -34,7 +34,8 @@ def alone(
     something; `told` then stands for what. `watch` is shown after each step how many of how many are done, and what it raises
     stops the run, of which nothing is then remembered; what is remembered is done at once.
     """
-    key = (generator.id, tuple((schedule, described(prior)) for schedule, prior in stages), tuple(seeds), told)
+    # the weights that an id names can render at any size
+    key = (generator.id, generator.latent_shape, tuple((schedule, described(prior)) for schedule, prior in stages), tuple(seeds), told)
     total = sum(schedule.steps for schedule, _ in stages)
     if key in _made:
         watch(total, total)

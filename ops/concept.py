@@ -151,7 +151,7 @@ class Concept:
     @classmethod
     def feature(cls, name: str, dictionary: Dictionary) -> Concept:
         """One feature of a dictionary as a concept. ValueError, with the nearest names, for a name that it lacks."""
-        code = Code.single(_index(name, dictionary), dictionary)
+        code = Code.single(feature_index(name, dictionary), dictionary)
         return cls(code.vector, dictionary.space, (), written.feature(name), code)
 
     def decomposed(self, dictionary: Dictionary, residual: float = 1.0) -> Concept:
@@ -368,8 +368,8 @@ def _is_leaf(concept: Concept) -> bool:
     return [operand.written for operand in concept.operands] == [concept.expression.text]
 
 
-def _index(name: str, dictionary: Dictionary) -> int:
-    """Which feature has this name. ValueError, with the nearest names, for none."""
+def feature_index(name: str, dictionary: Dictionary) -> int:
+    """Which feature, 0..m-1, has this name. ValueError, with the nearest names, for none."""
     try:
         return dictionary.names.index(name)
     except ValueError:

@@ -14,7 +14,7 @@ from .generators.protocol import Generator
 from .objective.value import Moment, Objective
 from .particles import Best, Mean, Particles, rms, started
 from .priors.protocol import Prior
-from .run_state import RunState, described
+from .run_state import OtherRun, RunState, described
 from .schedule import PATIENCE, Schedule, Watch
 
 FAST_SHARE = 0.8
@@ -111,6 +111,9 @@ def optimise(
     particles, best = Particles(first, schedule), Best(first)
     mean = Mean(first, schedule.ema) if schedule.ema else None
     watch = Watch(schedule.plateau, len(seeds)) if schedule.plateau else None
+    if state is not None and state.part("best")["latent"].shape != first.shape:
+        theirs, ours = (" x ".join(map(str, latent.shape[1:])) for latent in (state.part("best")["latent"], first))
+        raise OtherRun(f"the run cannot go on: its latents were {theirs}, and this generator's are {ours}; give the size it began with")
     parts = {name: part for name, part in (("particles", particles), ("best", best), ("mean", mean), ("watch", watch)) if part}
     begun, done, slowed = 0, 0, 1.0
 

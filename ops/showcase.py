@@ -107,7 +107,7 @@ def showcase(
     with built_aside(folder) as aside:
         shown = []
         for made in renders:
-            _write_media(aside / _file(made), made, rates[made.modality], {"expression": expression, "seed": str(seed)})
+            _write_media(aside / _file(made), made, rates[made.modality], {"expression": expression, "seed": str(seed), "track": made.track})
             pictures = [(step, picture(media, made.modality), reading) for step, media, reading in made.looks]
             shown.append(report.Rendered(made, _file(made), picture(made.media, made.modality), pictures))
         if said:
@@ -206,11 +206,11 @@ def _file(made: Render) -> str:
 def _write_media(path: Path, made: Render, rate: float | None, provenance: dict[str, str]) -> None:
     """rate: samples or frames a second, of a sound or a clip."""
     if made.modality == "image":
-        write_png(path, made.media, provenance | {"track": made.track})
+        write_png(path, made.media, provenance)
     elif made.modality == "audio":
-        write_wav(path, made.media, rate)
+        write_wav(path, made.media, rate, provenance)
     else:
-        write_mp4(path, made.media, rate, loops=3)
+        write_mp4(path, made.media, rate, 3, provenance)
 
 
 def _held(made: Render) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 import av
 import pytest
 import tiny_languagebind
+import torch
 from PIL import Image
 
 from concept_algebra.cli import main
@@ -44,7 +45,7 @@ def models(tmp_path_factory):
     clips.network.save_pretrained(root / "LTX-Video" / "transformer")
     small = transformers.T5Config(vocab_size=3, d_model=16, d_kv=4, d_ff=8, num_layers=1, num_heads=2)
     transformers.T5EncoderModel(small).save_pretrained(root / "LTX-Video" / "text_encoder")
-    pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", -5.0)]
+    pieces = [(piece, -1.0) for piece in ("<pad>", "</s>", "<unk>")]
     transformers.T5TokenizerFast(vocab=pieces, extra_ids=0).save_pretrained(root / "LTX-Video" / "tokenizer")
     return root
 
@@ -70,7 +71,10 @@ def test_every_medium_is_written_as_its_generator_makes_it(folder):
         wave, rate = read_audio(folder / f"audio-{track}.wav")
         # half a second is 10.8 latents of 2048 samples, and their number is even
         assert rate == 44100 and wave.shape == (1, 2, 10 * 2048)
+        with av.open(str(folder / f"audio-{track}.wav")) as container:
+            assert json.loads(container.metadata["comment"]) == {"expression": "fire", "seed": "0", "track": track}
         with av.open(str(folder / f"video-{track}.mp4")) as container:
+            assert container.metadata["expression"] == "fire" and container.metadata["track"] == track
             stream = container.streams.video[0]
             assert stream.average_rate == 25 and (stream.width, stream.height) == (64, 32)
             assert sum(1 for _ in container.decode(stream)) == 3 * 9  # three times over
@@ -82,6 +86,18 @@ def test_the_record_names_the_generators_and_one_candidate_each(folder):
     assert [name.rpartition("-")[0] for name in run["weights"].values()] == ["sd35", "stable-audio", "ltx"]
     assert [made["settings"]["candidates"] for made in run["renders"]] == [1] * 6
     assert all(len(made["metrics"]) == 3 for made in run["renders"])
+
+
+def test_a_tiny_decoder_beside_the_checkpoint_is_used_for_what_is_fast(models, tmp_path, monkeypatch):
+    import tiny_taesd
+
+    monkeypatch.setitem(catalogue.KNOWN, "sd35", replace(catalogue.KNOWN["sd35"], size=SIZES["sd35"]))
+    (tmp_path / "sd3.5_medium.safetensors").symlink_to(models / "sd3.5_medium.safetensors")
+    assert catalogue.load("sd35", tmp_path, torch.device("cpu")).fast is None
+    tiny_taesd.write(tmp_path)
+    made = catalogue.load("sd35", tmp_path, torch.device("cpu"))
+    z = made.start(1, 0)
+    assert made.decode(z, fast=True).shape == made.decode(z).shape and not torch.equal(made.decode(z, fast=True), made.decode(z))
 
 
 def test_towers_that_nothing_drawn_is_seen_by_are_let_go(models, tmp_path, monkeypatch):
@@ -111,8 +127,8 @@ def test_all_that_is_missing_is_told_at_once_with_where_it_goes(capsys, tmp_path
     libraries, picture, sound, clip, encoder = lines
     assert libraries.endswith("pip install diffusers transformers")
     assert f"sd3.5_medium.safetensors from https://huggingface.co/stabilityai/stable-diffusion-3.5-medium into {models}" in picture
-    assert f"https://huggingface.co/stabilityai/stable-audio-open-1.0 as the folder {models / 'stable-audio-open-1.0'}" in sound
-    assert f"as the folder {models / 'LTX-Video'} (transformer, vae, text_encoder, tokenizer)" in clip
+    assert f"vae, projection_model of https://huggingface.co/stabilityai/stable-audio-open-1.0 into {models / 'stable-audio-open-1.0'}" in sound
+    assert clip.endswith(f"the folders transformer, vae, text_encoder, tokenizer of https://huggingface.co/Lightricks/LTX-Video into {models / 'LTX-Video'}")
     assert "LanguageBind_Audio_FT" in encoder and "convert languagebind" in encoder
 
 

@@ -115,6 +115,18 @@ KINDS = {
     "ConceptAlgebra_CompareTracks": Kind(
         {}, {"honest": "CONCEPT_RENDER", "natural": "CONCEPT_RENDER"}, {"image": "IMAGE", "summary": "STRING"}, 460, 400
     ),
+    "ConceptAlgebra_EvalCard": Kind(
+        {}, {"render": "CONCEPT_RENDER", "judge": "CONCEPT_JUDGE", "base": "CONCEPT_RENDER"},
+        dict.fromkeys(("card", "verdict", "markdown"), "STRING"), 440, 420,
+    ),
+    "ConceptAlgebra_AttributionOverlay": Kind(
+        {"method": ("COMBO", "relevance"), "feature": ("STRING", "")},
+        {"render": "CONCEPT_RENDER", **ENCODER, **CONCEPT, **SAE}, {"image": "IMAGE", "mask": "MASK", "report": "STRING"}, 440, 640,
+    ),
+    "ConceptAlgebra_Probe": Kind(
+        {"probe": ("COMBO", "animal")}, {**ENCODER, **CONCEPT, "render": "CONCEPT_RENDER"},
+        {"probability": "FLOAT", "verdict": "STRING", "warning": "STRING"}, 340, 240,
+    ),
     "ConceptAlgebra_List": Kind({"targets": ("STRING", "")}, ENCODER, {"concepts": "CONCEPT", "expressions": "STRING"}, height=200),
     "ConceptAlgebra_TargetFromList": Kind(
         {"targets": ("STRING", ""), "index": ("INT", 0), CONTROL: ("", "increment")}, ENCODER,
@@ -134,7 +146,8 @@ KINDS = {
 OPTIONAL = {
     "ConceptAlgebra_LatentOptimiser": {"prior", "latent", "judge"}, "ConceptAlgebra_DualTrack": {"prior"}, "ConceptAlgebra_Expression": {*"abcdef", "sae"},
     "ConceptAlgebra_GeneratorFromCheckpoint": {"clip", "conditioning", "fast_vae"}, "ConceptAlgebra_FlairPrior": {"conditioning"},
-    "ConceptAlgebra_VsdPrior": {"conditioning"},
+    "ConceptAlgebra_VsdPrior": {"conditioning"}, "ConceptAlgebra_EvalCard": {"judge", "base"},
+    "ConceptAlgebra_AttributionOverlay": {"concept", "sae"}, "ConceptAlgebra_Probe": {"concept", "render"},
 }  # fmt: skip
 """Sockets that the page draws as optional."""
 
@@ -708,6 +721,35 @@ def morph() -> Flow:
     return f
 
 
+def trust() -> Flow:
+    f = Flow("trust")
+    note = f.note(
+        "# Trust\n\n"
+        "A word that nobody can photograph, on both tracks from one seed, and what is to be believed of the renders.\n\n"
+        "**Look at** the *Eval Cards*: whether an encoder that did not take part knows the target, and what the run's instruments say. "
+        "Out of the box they say *not judged*, and how to get a judge. Then put **Load Judge** into both.\n\n"
+        "The *overlays* show where the encoder finds trust: red speaks for it. The *probes* ask whether the word, and then the picture, is "
+        "joyful; the second one warns, for it has learned from words.\n\n"
+        "**Change** the word: *freedom*, *peace*, *danger*. Or connect another concept to an overlay, to see where that would be.\n\n" + FULL,
+        height=480,
+    )
+    encoder, image, prior = loaders(f)
+    target = f.node("EncodeText", text="trust", encoder=encoder)
+    readout = f.node("Readout", concept=target, encoder=encoder)
+    dual = f.node("DualTrack", steps=PICTURE, concept=target, encoder=encoder, generator=image, prior=prior)
+    save = f.node("SaveImage", "Save Image (honest, natural)", width=440, images=dual["images"], filename_prefix=prefix(f))
+    ends = [
+        [f.node(kind, f"{name} ({track})", render=dual[track], **given) for kind, name, given in (("EvalCard", "Eval Card", {}), ("AttributionOverlay", "Attribution Overlay", {"encoder": encoder}))]
+        for track in ("honest", "natural")
+    ]
+    asked = [f.node("Probe", f"Probe ({name})", probe="joy", encoder=encoder, **given) for name, given in (("the word", {"concept": target}), ("the picture", {"render": dual["natural"]}))]
+    f.lay_out(
+        ("", [note]), (LOAD, [encoder, image, prior]), (CONCEPTS, [target, readout]), ("3 · Both tracks", [dual]), ("v Are they joyful?", [asked[:1], asked[1:]]),
+        ("4 · Look", [save]), ("5 · Did it work, and where?", ends),
+    )  # fmt: skip
+    return f
+
+
 def of_a_checkpoint(f: Flow, title: str, makes: str, target: str, checkpoint: str, files: list[str], **also: Callable[[], Node]) -> Flow:
     """Both tracks of one target by a model of one's own, from a checkpoint. files: what to download, a line of Markdown each. also:
     further loaders, by the input of Generator From Checkpoint that they go to."""
@@ -787,7 +829,7 @@ def ltx_video() -> Flow:
 
 FLOWS = (
     fire_and_water, sunset_and_ocean, hairless_dog, slerp, sound_and_word, image_minus_plus, honest_natural, prior_comparison, batch,
-    two_encoders, union, remove_feature, morph, stable_diffusion, stable_audio, ltx_video,
+    two_encoders, union, remove_feature, morph, trust, stable_diffusion, stable_audio, ltx_video,
 )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
 import { createPanel } from "./panel.js";
+import { after, placeOf, style } from "./placed.js";
 
 const SHOWS = "ConceptAlgebra_Decompose";
 const EDITS = "ConceptAlgebra_EditFeatures";
@@ -23,12 +24,6 @@ async function fetched({ filename, subfolder, type }) {
     return lists.get(filename);
 }
 
-/** Where a node lies, as the page's outputs name it: by its number, inside a subgraph after the subgraph's own. */
-function placeOf(node) {
-    const { graph, id } = node;
-    return !graph || graph.rootGraph === graph || graph.isRootGraph ? String(id) : `${graph.id}:${id}`;
-}
-
 /** The number of a node that a run names: inside subgraphs theirs come first. */
 function numberOf(id) {
     return String(id ?? "").split(":").at(-1);
@@ -46,22 +41,6 @@ function editorOf(node) {
             widget.callback?.(text);
             node.graph?.setDirtyCanvas?.(true, true);
         },
-    };
-}
-
-function style() {
-    const id = "concept-algebra-features";
-    if (document.getElementById(id)) return;
-    const link = Object.assign(document.createElement("link"), { id, rel: "stylesheet", href: new URL("./features.css", import.meta.url).href });
-    document.head.append(link);
-}
-
-function after(node, event, told) {
-    const before = node[event];
-    node[event] = function (...args) {
-        const answer = before?.apply(this, args);
-        told(...args);
-        return answer;
     };
 }
 
@@ -86,7 +65,7 @@ app.registerExtension({
     nodeCreated(node) {
         const height = HEIGHTS[node.comfyClass];
         if (!height || typeof node.addDOMWidget !== "function") return;
-        style();
+        style("features");
         const editor = node.comfyClass === EDITS ? editorOf(node) : null;
         const panel = createPanel({ editor, fetched });
         const host = Object.assign(document.createElement("div"), { className: "concept-algebra-host" });

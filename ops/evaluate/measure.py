@@ -80,10 +80,10 @@ def stability_of(
 
     ValueError for fewer, for two of one seed, and for different modalities.
     """
-    if len({made.seed for made in renders}) < len(renders) or len({made.modality for made in renders}) > 1:
-        raise ValueError("renders of one modality from different seeds were expected")
+    if len(renders) < 2 or len({made.seed for made in renders}) < len(renders) or len({made.modality for made in renders}) > 1:
+        raise ValueError("two or more renders of one modality from different seeds were expected")
     embeddings = [embed(encoder, rated, made.media[None]) for made in renders]
-    centred = torch.stack([encoder.space.centre(e.pooled[0].float().cpu(), e.modality) for e in embeddings]) if renders else torch.empty(0, 0)
+    centred = torch.stack([encoder.space.centre(e.pooled[0].float().cpu(), e.modality) for e in embeddings])
     judgements = [court.judge(str(concept), made.media[None], rated, base_dir) for made in renders] if court else []
     scores = [judgement.score for judgement in judgements if judgement.score]
     features = [] if dictionary is None else [_strongest(row) for row in dictionary.encode(centred, renders[0].modality)]

@@ -12,6 +12,7 @@ import torch
 
 from ..runtime import tower_dtype
 from ..space import Modality
+from .diffusers_loading import lacking_sentencepiece
 from .families import AUDIO_LDM2, LTX, SD3, SDXL, STABLE_AUDIO, SVD, Family
 from .protocol import Generator
 
@@ -26,7 +27,7 @@ class Known:
 
     module: of this package, whose `load(path, **size, device=, dtype=)` gives it. size: at which it renders here. source: where it
     can be had. folder: that it is looked for as, in the layout of the diffusers library, with the subfolders `parts`; file: a
-    single one that does as well, if there is one, and is then preferred.
+    single one that does as well, if there is one, and is then preferred. fast: a tiny decoder's file, used where it lies beside them.
     """
 
     family: Family
@@ -35,6 +36,7 @@ class Known:
     source: str
     parts: tuple[str, ...]
     file: str | None = None
+    fast: str | None = None
 
     @property
     def folder(self) -> str:
@@ -46,14 +48,20 @@ _WRITTEN = ("text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "langu
 KNOWN = {
     known.family.name: known
     for known in (
-        Known(SD3, "sd3", _SQUARE, "stabilityai/stable-diffusion-3.5-medium", ("transformer", "vae"), "sd3.5_medium.safetensors"),
-        Known(SDXL, "sdxl", _SQUARE, "stabilityai/stable-diffusion-xl-base-1.0", ("unet", "vae"), "sd_xl_base_1.0.safetensors"),
+        Known(
+            SD3, "sd3", _SQUARE, "stabilityai/stable-diffusion-3.5-medium", ("transformer", "vae"),
+            "sd3.5_medium.safetensors", "taesd3_decoder.safetensors",
+        ),
+        Known(
+            SDXL, "sdxl", _SQUARE, "stabilityai/stable-diffusion-xl-base-1.0", ("unet", "vae"),
+            "sd_xl_base_1.0.safetensors", "taesdxl_decoder.safetensors",
+        ),
         Known(STABLE_AUDIO, "stable_audio", {"seconds": 10.0}, "stabilityai/stable-audio-open-1.0", ("transformer", "vae", "projection_model")),
         Known(AUDIO_LDM2, "audioldm2", {"seconds": 10.24}, "cvssp/audioldm2", ("unet", "vae", "vocoder", *_WRITTEN)),
         # whose text encoder says what no prompt is
         Known(LTX, "ltx_video", {"width": 512, "height": 320, "frames": 25}, "Lightricks/LTX-Video", ("transformer", "vae", "text_encoder", "tokenizer")),
         Known(SVD, "svd", {"width": 512, "height": 320, "frames": 14}, "stabilityai/stable-video-diffusion-img2vid", ("unet", "vae")),
-    )
+    )  # fmt: skip
 }
 
 
@@ -90,10 +98,13 @@ def missing(names: Iterable[str], folder: Path) -> list[str]:
     told = []
     if wanted and (lacking := [name for name in LIBRARIES if find_spec(name) is None]):
         told.append(f"{' and '.join(lacking)}: pip install {' '.join(lacking)}")
+    places = [folder / known.folder for known in wanted]
+    if any(lacking_sentencepiece(part) for place in places if place.is_dir() for part in place.iterdir()):
+        told.append("sentencepiece: pip install sentencepiece")
     for known in wanted:
         if _found(known, folder) is None:
             lacking = [part for part in known.parts if not (folder / known.folder / part).is_dir()]
-            whole = f"{HUB}{known.source} as the folder {folder / known.folder} ({', '.join(known.parts)})"
+            whole = f"the folders {', '.join(known.parts)} of {HUB}{known.source} into {folder / known.folder}"
             short = f"{known.file} from {HUB}{known.source} into {folder}, or " if known.file else ""
             if (folder / known.folder).is_dir():
                 whole = f"what {folder / known.folder} lacks, {', '.join(lacking)}, from {HUB}{known.source}"
@@ -106,7 +117,8 @@ def load(name: str, folder: Path, device: torch.device) -> Generator:
     if lines := missing([name], folder):
         raise MissingModels(lines)
     known = KNOWN[name]
-    return import_module(f"{__package__}.{known.module}").load(_found(known, folder), **known.size, device=device, dtype=tower_dtype(device))
+    more = {"fast": folder / known.fast} if known.fast and (folder / known.fast).is_file() else {}
+    return import_module(f"{__package__}.{known.module}").load(_found(known, folder), **known.size, **more, device=device, dtype=tower_dtype(device))
 
 
 def _found(known: Known, folder: Path) -> Path | None:

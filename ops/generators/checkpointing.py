@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -41,24 +41,43 @@ def checkpointed(blocks: Iterable[nn.Module], lora: LoRA | None = None) -> Itera
     going_forward = True
 
     def recomputed(forward):
-        def run(*args, **kwargs):
-            # by the time of the way back the LoRA is off again: whoever uses the module then gets the module
-            with nullcontext() if going_forward or lora is None else lora.on():
-                return forward(*args, **kwargs)
+        def kept(*args, **kwargs):
+            def run(*copies, **named):
+                if going_forward:
+                    return forward(*args, **kwargs)
+                # by the time of the way back the LoRA is off again: whoever uses the module then gets the module
+                with nullcontext() if lora is None else lora.on():
+                    return forward(*map(_copied, copies), **{name: _copied(value) for name, value in named.items()})
 
-        return lambda *args, **kwargs: checkpoint(run, *args, use_reentrant=False, preserve_rng_state=False, **kwargs)
+            # a network may hand one dictionary from block to block and write into it on the way: ComfyUI's do
+            now = {name: _copied(value) for name, value in kwargs.items()}
+            return checkpoint(run, *map(_copied, args), use_reentrant=False, preserve_rng_state=False, **now)
+
+        return kept
 
     changed = []
     try:
         for block in blocks:
-            # in the instance, which hides the class's own until it is deleted
+            changed.append((block, block.__dict__.get("forward")))
+            # in the instance, which hides the class's own until it is taken away
             block.forward = recomputed(block.forward)
-            changed.append(block)
         yield
     finally:
         going_forward = False
-        for block in changed:
-            del block.forward
+        for block, own in changed:
+            if own is None:
+                block.__dict__.pop("forward", None)
+            else:
+                block.forward = own
+
+
+def _copied(value: Any) -> Any:
+    return dict(value) if type(value) is dict else value
+
+
+def on_the_way(latent: Tensor, blocks: Iterable[nn.Module]) -> AbstractContextManager:
+    """`checkpointed` where a gradient in the latent is wanted; nothing otherwise."""
+    return checkpointed(blocks) if torch.is_grad_enabled() and latent.requires_grad else nullcontext()
 
 
 def residual(decoder: nn.Module) -> list[nn.Module]:

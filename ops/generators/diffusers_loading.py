@@ -10,6 +10,7 @@ import logging
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -57,9 +58,20 @@ def component(folder: Path, name: str, kind: str, dtype: torch.dtype) -> nn.Modu
     return model.eval().requires_grad_(False)
 
 
+def lacking_sentencepiece(tokenizer: Path) -> bool:
+    """Whether a tokenizer's folder has it in SentencePiece's own form alone, as LTX-Video's is published, and that library is not there.
+
+    transformers would ask for tiktoken, which does not help.
+    """
+    return (tokenizer / "spiece.model").is_file() and not (tokenizer / "tokenizer.json").is_file() and find_spec("sentencepiece") is None
+
+
 def text_part(folder: Path, kind: str, dtype: torch.dtype, device: torch.device) -> Any:
-    """A text encoder on the device, frozen and in `dtype`, or a tokenizer, of a class of transformers. WeightsError, naming the folder."""
+    """A text encoder on the device, frozen and in `dtype`, or a tokenizer, of a class of transformers. WeightsError, naming the folder;
+    ModuleNotFoundError for a tokenizer that takes a library which is not there."""
     library()
+    if lacking_sentencepiece(folder):
+        raise ModuleNotFoundError(f"{folder} is read by a library that is not there: pip install sentencepiece")
     import transformers
 
     cls = getattr(transformers, kind)

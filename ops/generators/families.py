@@ -60,7 +60,6 @@ class Family:
     name: as `--generator` and records have it; title: as people know it. channels: of a latent. cell: pixels, or samples of
     a sound, that a latent cell covers along each axis. period: frames that a latent frame stands for, after the first, which
     stands for one. rate: samples a second; fps: frames a second. schedule: (alpha, sigma) at times t, see protocol.py.
-    shift: of the noise levels that the family was trained on, see `priors.displacement.shifted`.
     """
 
     name: str
@@ -69,7 +68,6 @@ class Family:
     channels: int
     cell: int
     schedule: Schedule
-    shift: float = 1.0
     period: int = 1
     rate: int = 0
     fps: float = 0.0
@@ -97,10 +95,10 @@ class Family:
         return height // self.cell, width // self.cell
 
 
-SD3 = Family("sd35", "Stable Diffusion 3", "image", 16, 8, flow, shift=3.0)
+SD3 = Family("sd35", "Stable Diffusion 3", "image", 16, 8, flow)
 SDXL = Family("sdxl", "Stable Diffusion XL", "image", 4, 8, partial(scaled_linear, first=0.00085, last=0.012))
 STABLE_AUDIO = Family("stable-audio", "Stable Audio Open", "audio", 64, 2048, cosine, rate=44100)
-LTX = Family("ltx", "LTX-Video", "video", 128, 32, flow, shift=2.37, period=8, fps=25.0)
+LTX = Family("ltx", "LTX-Video", "video", 128, 32, flow, period=8, fps=25.0)
 AUDIO_LDM2 = Family("audioldm2", "AudioLDM 2", "audio", 8, 640, partial(scaled_linear, first=0.0015, last=0.0195), rate=16000)
 SVD = Family("svd", "Stable Video Diffusion", "video", 4, 8, cosine, fps=7.0)
 """Trained on sigma / alpha up to 700, which is tan(pi t / 2) here: the same rotation as `cosine`."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 from ..runtime import tower_dtype
 from ..space import Modality
 from ..weights import WeightsError
-from .checkpointing import Checkpointed, checkpointed, residual
+from .checkpointing import Checkpointed, on_the_way, residual
 from .diffusers_loading import component, converted, library, mark, shapes, tensors, text_part
 from .families import Family
 from .tiny_decoder import tiny_decoder
@@ -80,8 +79,7 @@ class LatentPicture(Checkpointed):
         else:
             settings = self.autoencoder.config
             raw = z / settings.scaling_factor + (settings.shift_factor or 0.0)
-            wanted = torch.is_grad_enabled() and z.requires_grad
-            with checkpointed(residual(self.autoencoder.decoder)) if wanted else nullcontext():
+            with on_the_way(z, residual(self.autoencoder.decoder)):
                 pixels = self.autoencoder.decode(raw.to(self.autoencoder.dtype)).sample
         return pixels.to(z) / 2 + 0.5
 

@@ -7,7 +7,6 @@ HaCohen et al. 2024, arXiv 2501.00103. What is passed to the networks follows di
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 from .. import runtime
 from ..space import Modality
 from . import ltx_file
-from .checkpointing import Checkpointed, checkpointed, residual
+from .checkpointing import Checkpointed, on_the_way, residual
 from .diffusers_loading import component, config, converted, library, mark, shapes, tensors, text_part
 from .families import LTX
 from .flow import x0_from_velocity
@@ -127,8 +126,7 @@ class LTXVideo(Checkpointed):
         mean, deviation = self._statistics()
         latent = (z * deviation + mean).movedim(2, 1)
         told = torch.full((len(z),), DECODED_AT, device=z.device) if self.autoencoder.config.timestep_conditioning else None
-        wanted = torch.is_grad_enabled() and z.requires_grad
-        with checkpointed(residual(self.autoencoder.decoder)) if wanted else nullcontext():
+        with on_the_way(z, residual(self.autoencoder.decoder)):
             frames = self.autoencoder.decode(latent.to(self.autoencoder.dtype), told, return_dict=False)[0]
         return (frames.float().movedim(2, 1) + 1) / 2
 

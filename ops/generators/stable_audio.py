@@ -15,7 +15,7 @@ from ..space import Modality
 from ..weights import fill
 from . import oobleck, stable_audio_keys
 from .checkpointing import Checkpointed
-from .diffusers_loading import component, library, mark
+from .diffusers_loading import component, library, mark, text_part
 from .families import STABLE_AUDIO
 from .flow import along
 from .parametrisation import x0_from_v
@@ -82,7 +82,7 @@ class StableAudio(Checkpointed):
         counts them.
 
         One zero is as good as many: nothing on their way has a bias, so attention to them adds nothing.
-        ValueError for a prompt where there is no text encoder.
+        ValueError for a prompt where there is no text encoder, or a damaged one.
         """
         # kept over a run, so not born under a host's inference mode
         with torch.inference_mode(False), torch.no_grad():
@@ -113,10 +113,8 @@ class StableAudio(Checkpointed):
         """T5's embeddings [1, 128, 768] of a prompt, zero where it has no more words; the encoder is let go afterwards."""
         if self._text is None:
             raise ValueError(f"prompt {prompt[:60]!r}: no text encoder came with this checkpoint; load a diffusers folder that has a text_encoder and a tokenizer")
-        from transformers import AutoTokenizer, T5EncoderModel
-
-        tokenizer = AutoTokenizer.from_pretrained(str(self._text / "tokenizer"), local_files_only=True)
-        encoder = T5EncoderModel.from_pretrained(str(self._text / "text_encoder"), local_files_only=True, use_safetensors=True).eval()
+        here = torch.float32, torch.device("cpu")
+        tokenizer, encoder = text_part(self._text / "tokenizer", "AutoTokenizer", *here), text_part(self._text / "text_encoder", "T5EncoderModel", *here)
         said = tokenizer(prompt, padding="max_length", max_length=tokenizer.model_max_length, truncation=True, return_tensors="pt")
         words = encoder(said.input_ids, attention_mask=said.attention_mask)[0].to(self.device, self.projection.dtype)
         words = self.projection(text_hidden_states=words).text_hidden_states

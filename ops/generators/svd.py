@@ -7,7 +7,6 @@ place of one: no embedding and no latent of it, both zero.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 
 from .. import runtime
 from ..space import Modality
-from .checkpointing import Checkpointed, checkpointed
+from .checkpointing import Checkpointed, on_the_way
 from .diffusers_loading import component, mark
 from .families import SVD
 from .flow import along
@@ -87,8 +86,7 @@ class StableVideoDiffusion(Checkpointed):
     def decode(self, z: Tensor, fast: bool = False) -> Tensor:
         """Clips [B, T, 3, H, W] of latents [B, T, 4, h, w]. There is one decoder: `fast` changes nothing."""
         frames = (z / self.autoencoder.config.scaling_factor).flatten(0, 1).to(self.autoencoder.dtype)
-        wanted = torch.is_grad_enabled() and z.requires_grad
-        with checkpointed(_blocks(self.autoencoder.decoder)) if wanted else nullcontext():
+        with on_the_way(z, _blocks(self.autoencoder.decoder)):
             pixels = self.autoencoder.decode(frames, num_frames=z.shape[1], return_dict=False)[0]
         return (pixels.float().unflatten(0, z.shape[:2]) + 1) / 2
 

@@ -24,6 +24,8 @@ WORDS = Path(__file__).parent / "words"
 SHIPPED: dict[str, str] = {"animal": "an animal", "danger": "dangerous", "food": "food", "made": "made by people", "joy": "joyful"}
 """Probes whose word lists ship with the pack, and what each says of what is on its side."""
 FOLDS, FEWEST = 5, 10
+SURE = 0.8
+"""Probability from which a side is named: right four times in five, by its own calibration."""
 RIDGE = 1.0
 """On the pocket space, anything from .01 to 3 is right as often, held out, on all of `SHIPPED`: to two words in a hundred."""
 
@@ -35,6 +37,13 @@ class Answer:
     what: str
     probability: float
     warning: str | None
+
+    @property
+    def verdict(self) -> str:
+        """On which side it is; undecided where the other one would be as much as one time in five."""
+        if self.probability >= SURE:
+            return self.what
+        return f"not {self.what}" if 1 - self.probability >= SURE else f"undecided whether {self.what}"
 
 
 @dataclass(frozen=True, eq=False)

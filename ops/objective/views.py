@@ -25,6 +25,10 @@ CLOSEST = 0.7
 falling to 0.15, six pocket words ended at a mean cosine of 0.26 and with 0.7 at 0.34, and hearts and houses fell apart."""
 
 
+SEEN = 8
+"""Frames of a clip that an encoder sees at least, evenly spread from the first to the last."""
+
+
 @dataclass(frozen=True)
 class Framing:
     """How looks are drawn, and how that changes over a run.
@@ -109,18 +113,24 @@ def views(objective: Objective, encoder: Encoder, generator: Rated, count: int =
 def image_views(pixels: Tensor, moment: Moment, count: int, framing: Framing = STEADY["image"]) -> Tensor:
     """`count` framings of pixels [B, 3, H, W] -> [count, B, 3, H, W]: crops, flips, noise."""
     flips = torch.randint(0, 2, (count,), generator=moment.rng) * 2.0 - 1.0
-    framed = _crop(pixels, _boxes(count, moment, framing), flips)
+    framed = _crop(pixels.expand(count, *pixels.shape), _boxes(count, moment, framing), flips)
     return framed + _noise(framed, framing, moment)
 
 
 def video_views(frames: Tensor, moment: Moment, count: int, framing: Framing = STEADY["video"]) -> Tensor:
     """`count` framings of frames [B, T, 3, H, W] -> [count, B, T, 3, H, W]; one crop for all frames of a look.
 
-    No flips: left and right are part of what a motion means.
+    No flips: left and right are part of what a motion means. A clip of more than `SEEN` frames is a few frames late or early in each
+    look: encoders see the same few of it every time, and the others would be nothing's business.
     """
     batch, time = frames.shape[:2]
-    framed = _crop(frames.flatten(0, 1), _boxes(count, moment, framing), torch.ones(count))
-    framed = framed.unflatten(1, (batch, time))
+    boxes = _boxes(count, moment, framing)
+    apart = -(-(time - 1) // (SEEN - 1))
+    moved = frames.expand(count, *frames.shape)
+    if apart > 1:
+        shifts = torch.randint(-(apart // 2), apart - apart // 2, (count,), generator=moment.rng)
+        moved = torch.stack([_later(frames, shift) for shift in shifts.tolist()])
+    framed = _crop(moved.flatten(1, 2), boxes, torch.ones(count)).unflatten(1, (batch, time))
     return framed + _noise(framed, framing, moment)
 
 
@@ -161,16 +171,25 @@ def _whole(count: int, framing: Framing) -> list[int]:
     return [i for i in range(count) if int((i + 1) * framing.whole + 1e-9) > int(i * framing.whole + 1e-9)]
 
 
+def _later(frames: Tensor, shift: int) -> Tensor:
+    """Frames [B, T, ...] from the one at `shift` on, or before the first by as many; where there are none, the last or the first."""
+    if not shift:
+        return frames
+    if shift > 0:
+        return torch.cat([frames[:, shift:], frames[:, -1:].expand(-1, shift, *frames.shape[2:])], 1)
+    return torch.cat([frames[:, :1].expand(-1, -shift, *frames.shape[2:]), frames[:, :shift]], 1)
+
+
 def _crop(pixels: Tensor, boxes: Tensor, flips: Tensor) -> Tensor:
-    """pixels [B, 3, H, W] cut along boxes [K, 3] and brought back to H x W -> [K, B, 3, H, W]."""
-    batch, _, height, width = pixels.shape
+    """pixels [K, B, 3, H, W], each of the K cut along its own of boxes [K, 3] and brought back to H x W."""
+    _, batch, _, height, width = pixels.shape
     side, x, y = boxes[:, 0, None], boxes[:, 1, None], boxes[:, 2, None]
     across = x + side * flips[:, None] * torch.linspace(-1, 1, width)
     down = y + side * torch.linspace(-1, 1, height)
     grid = torch.stack(torch.broadcast_tensors(across[:, None, :], down[:, :, None]), dim=-1)
     grid = grid.to(pixels).repeat_interleave(batch, dim=0)
     # Corners aligned on pixel centres: a box inside the frame never samples beyond it, and the whole frame is itself.
-    sampled = grid_sample(pixels.repeat(len(boxes), 1, 1, 1), grid, align_corners=True)
+    sampled = grid_sample(pixels.flatten(0, 1), grid, align_corners=True)
     return sampled.unflatten(0, (len(boxes), batch))
 
 

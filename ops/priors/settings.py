@@ -27,7 +27,7 @@ class VsdSettings:
     replay: int = 64
     """How many latents of the run's past the LoRA is also shown; 0 for none."""
     shift: float = 1.0
-    """Above 0. Above 1 noise levels are drawn higher, which a generator of large latents wants (3 for Stable Diffusion 3.5)."""
+    """Above 0. Above 1 noise levels are drawn higher, which a generator of large latents wants (3 for Stable Diffusion 3.5, 2.4 for LTX-Video)."""
     guidance: float = 1.0
     """Of the frozen net, where conditioning is given: 1 takes it as it is, more exaggerates it. 0 or more."""
 

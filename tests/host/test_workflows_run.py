@@ -37,6 +37,7 @@ READS = {
     "fire-and-water-as-a-union": ({"fire", "water"},),
     "remove-one-named-feature": ({"balloon"},),
     "morph-a-mixture": ({"balloon", "flower"},),
+    "trust": ({"trust"},),
     # the second is read by a LanguageBind of random weights, which knows no sums
     "two-encoders-one-target": ({"fire", "water"}, set()),
     **dict.fromkeys(("stable-diffusion-3.5", "stable-audio", "ltx-video"), (set(),)),

@@ -195,6 +195,17 @@ def test_mp4_round_trip(tmp_path):
     assert torch.allclose(read[0], frames, atol=0.03)
 
 
+def test_a_clip_has_the_same_bytes_whatever_was_written_before(tmp_path):
+    rng = torch.Generator().manual_seed(0)
+    smooth = torch.nn.functional.interpolate(torch.rand(8, 3, 4, 4, generator=rng), size=40, mode="bilinear")
+    written = set()
+    for _ in range(40):
+        write_mp4(tmp_path / "b.mp4", torch.rand(8, 3, 40, 40, generator=rng), 8, loops=3)
+        write_mp4(tmp_path / "a.mp4", smooth, 8, loops=3)
+        written.add((tmp_path / "a.mp4").read_bytes())
+    assert len(written) == 1
+
+
 def test_mp4_loops_and_odd_sides(tmp_path):
     frames = ramp(4, 33, 17)
     write_mp4(tmp_path / "a.mp4", frames[None], 7.5, loops=3)

@@ -270,6 +270,15 @@ def test_alone_is_made_once_for_every_target_and_with_room_for_few(monkeypatch):
     assert len(calls) > 2 * count, "the oldest was forgotten"
 
 
+def test_alone_is_made_for_each_size_of_one_generator():
+    made = []
+    for side in (8, 16):
+        generator = ToyPicture((3, side, side))
+        generator.id = "of any size"
+        made.append(alone(generator, stages(dialled("image", 1.0, steps=3), generator, False), [1]))
+    assert [each.shape[-1] for each in made] == [8, 16]
+
+
 def test_a_lone_prior_raises_no_alarm_that_would_be_the_renders(target, encoder, recwarn):
     generator, chosen = load("image", encoder), dialled("image", 1.0, steps=8, prior=VsdSettings(replay=0, rank=2, lr=1e-9))
     [(schedule, prior)] = stages(chosen, generator, False)

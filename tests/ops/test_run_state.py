@@ -138,6 +138,13 @@ def test_another_prior_is_refused(other):
         next(natural(stopped_after(natural(), 7), **other))
 
 
+def test_a_run_of_another_size_is_refused():
+    state, larger = stopped_after(honest(), 7), GaussianGenerator((SHAPE[0], *(2 * side for side in SHAPE[1:])))
+    larger.id = GaussianGenerator(SHAPE).id
+    with pytest.raises(OtherRun, match="its latents were .* and this generator's are"):
+        next(honest(state, generator=larger))
+
+
 def test_a_state_can_be_taken_up_where_gradients_and_versions_are_off(tmp_path):
     with torch.inference_mode():
         state = RunState.of(1, {}, {"part": {"x": torch.ones(3), "n": 2}})

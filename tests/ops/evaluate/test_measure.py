@@ -80,7 +80,7 @@ def test_seeds_are_compared_with_each_other(made, court, encoder):
     assert bare.percentiles == () and bare.overlap is None and bare.recognised is None
     with pytest.raises(ValueError, match="different seeds"):
         stability_of([all_three[0], all_three[0]], concept, encoder, ToyPicture())
-    with pytest.raises(ValueError, match="two seeds"):
+    with pytest.raises(ValueError, match="two or more renders"):
         stability_of([], concept, encoder, ToyPicture())
 
 

@@ -3,8 +3,10 @@
 import sys
 
 import pytest
+import torch
 
-from concept_algebra.ops.generators.diffusers_loading import library
+from concept_algebra.ops.generators import catalogue, diffusers_loading
+from concept_algebra.ops.generators.diffusers_loading import library, text_part
 
 
 @pytest.mark.parametrize("absent", ["diffusers", "transformers"])
@@ -15,3 +17,21 @@ def test_what_to_install_is_said_in_one_line(monkeypatch, absent):
     with pytest.raises(ModuleNotFoundError, match="pip install diffusers transformers") as told:
         library()
     assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("installed", [False, True])
+def test_a_tokenizer_in_sentencepieces_own_form_asks_for_its_library(monkeypatch, tmp_path, installed):
+    for name in ("diffusers", "transformers"):
+        pytest.importorskip(name, reason="a tokenizer by transformers; pip install diffusers transformers")
+    monkeypatch.setattr(diffusers_loading, "find_spec", lambda name: object() if installed else None)
+    tokenizer = tmp_path / "LTX-Video" / "tokenizer"
+    tokenizer.mkdir(parents=True)
+    (tokenizer / "spiece.model").write_bytes(b"damaged")
+    asked = "sentencepiece: pip install sentencepiece"
+    assert (asked in catalogue.missing(["ltx"], tmp_path)) != installed
+    assert asked not in catalogue.missing(["sd35"], tmp_path)
+    if not installed:
+        with pytest.raises(ModuleNotFoundError, match="tokenizer is read by .*: pip install sentencepiece$"):
+            text_part(tokenizer, "T5TokenizerFast", torch.float32, torch.device("cpu"))
+        (tokenizer / "tokenizer.json").write_text("{}")
+        assert asked not in catalogue.missing(["ltx"], tmp_path), "what transformers reads by itself needs no other"

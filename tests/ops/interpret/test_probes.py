@@ -85,6 +85,11 @@ def test_it_warns_outside_the_modality_it_was_trained_on(probe):
     assert "does not know where its audio embeddings are centred" in probe.answer(torch.ones(D), "audio", SPACE).warning
 
 
+@pytest.mark.parametrize("probability, told", [(0.8, "round"), (0.79, "undecided whether round"), (0.21, "undecided whether round"), (0.2, "not round")])
+def test_a_side_is_named_where_the_other_is_one_in_five(probability, told):
+    assert probes.Answer("round", probability, None).verdict == told
+
+
 def test_there_and_back_through_a_file_it_is_the_same(probe, tmp_path):
     probe.save(tmp_path / "p.safetensors")
     again = Probe.load(tmp_path / "p.safetensors")

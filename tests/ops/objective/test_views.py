@@ -73,6 +73,43 @@ def test_a_clip_is_framed_once_for_all_its_frames():
     assert torch.allclose(looks, looks[:, :, :1].expand_as(looks), atol=1e-6)
 
 
+def test_clips_that_an_encoder_sees_whole_are_not_moved_in_time():
+    frames = torch.arange(8.0).view(1, 8, 1, 1, 1).expand(1, 8, 3, 4, 4)
+    assert torch.allclose(quiet(frames, video_views, 6, 0.5), frames, atol=1e-5)
+    # and nothing is drawn for it: the looks of a picture that is not flipped, drawn from the same numbers
+    one, drawn = moment(), moment()
+    video_views(frames, one, 3)
+    sides, places = torch.rand(3, generator=drawn.rng), torch.rand(3, 2, generator=drawn.rng)
+    torch.randn(3, *frames.shape, generator=drawn.rng)
+    assert sides.any() and places.any() and torch.equal(one.rng.get_state(), drawn.rng.get_state())
+
+
+@pytest.mark.parametrize("count", [9, 14, 16, 25, 49, 121])
+def test_every_frame_of_a_longer_clip_is_seen_in_some_look_and_by_as_little_as_is_needed(count):
+    from concept_algebra.ops.encoders.languagebind_media import frame_indices
+
+    floor, nearest = frame_indices(count, 8), [round(i * (count - 1) / 7) for i in range(8)]
+    frames = torch.arange(float(count)).view(1, count, 1, 1, 1).expand(1, count, 3, 2, 2)
+    looks = quiet(frames, video_views, 600, 0.5)[:, 0, :, 0, 0, 0].round().long()
+    for chosen in (floor, nearest):
+        assert set(looks[:, chosen].flatten().tolist()) == set(range(count))
+    late = looks - torch.arange(count)
+    assert late.abs().max() <= (count + 5) // 7 // 2 + 1
+    inner = late[:, count // 2]
+    assert torch.equal(looks, (torch.arange(count) + inner[:, None]).clamp(0, count - 1))
+
+
+def test_the_gradient_reaches_all_frames_through_an_encoder_that_sees_eight():
+    frames = torch.rand(1, 14, 3, 6, 6, requires_grad=True)
+    seen = SimpleNamespace(video=lambda x, fps: SimpleNamespace(pooled=x[:, [round(i * 13 / 7) for i in range(8)]].flatten(1)))
+    objective = views(mean_of(), seen, SimpleNamespace(modality="video", fps=7.0), 8)
+    given, rng = torch.zeros(14, dtype=torch.bool), torch.Generator().manual_seed(0)
+    for step in range(4):
+        (gradient,) = torch.autograd.grad(objective(frames, Moment(step / 4, rng)).loss.sum(), frames)
+        given |= gradient.abs().sum((0, 2, 3, 4)) > 0
+    assert given.all()
+
+
 def test_sounds_are_shifted_and_scaled():
     length = 400
     click = torch.zeros(1, 1, length)
