@@ -1,7 +1,7 @@
 """ComfyUI's memory manager, interrupts, progress, folders and media types.
 
-With host_models.py and host_families.py, for its loaded models, and host_reading.py, for more of its folders, one of the four files that
-touch its internals. Written for ComfyUI 0.8.0 and newer; tried on 0.8.0 and 0.33.
+With the other `host` files, which are for its loaded models and more of its folders, the only ones that touch its internals. Written for
+ComfyUI 0.8.0 and newer; tried on 0.8.0 and 0.33.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What ComfyUI makes of each family of generators: how one is known, where its blocks lie, what it is told when it is told nothing.
 
-With host.py and host_models.py one of the three files that touch ComfyUI's internals.
+With the other `host` files the only ones that touch ComfyUI's internals.
 """
 
 from __future__ import annotations

@@ -1,86 +1,34 @@
 """ComfyUI's loaded MODEL and VAE as a Generator.
 
-With host.py and host_families.py one of the three files that touch ComfyUI's internals. Written for ComfyUI 0.8.0 and newer;
-tried on 0.8.0 and 0.33.
+With the other `host` files the only ones that touch ComfyUI's internals. Written for ComfyUI 0.8.0 and newer; tried on 0.8.0 and 0.33.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import partial
-from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ..ops.generators import oobleck
-from ..ops.generators.checkpointing import Checkpointed, checkpointed, residual
-from ..ops.generators.families import Family
+from ..ops.generators.checkpointing import Checkpointed
 from ..ops.generators.flow import along
 from ..ops.grad import thawed
 from ..ops.priors.lora import LoRA
 from ..ops.space import Space, fingerprint
 from .host_families import Conditioning, Kind, recognised
+from .host_streamed import still
+from .host_vae import STRETCH, Autoencoder
 
 DECODING, DENOISING = {"image": 2, "audio": 6, "video": 4}, 4
 """What a forward and backward pass takes, in what ComfyUI counts for the forward pass alone. Counted, in single precision:
 1.2 for pictures and 5.4 for sounds. Of clips and of the networks only small ones could be counted: these are guesses above them."""
-STRETCH = 40
-"""Latents of a sound decoded at once, 2 s: ComfyUI's decoder keeps 1.2 GB a second for the backward pass."""
 
-
-class Autoencoder(nn.Module):
-    """ComfyUI's VAE below its clamp, its tiling and its moves between devices, which gradients do not survive.
-
-    ValueError, by the name of the input, for a VAE of other latents than the family's.
-    """
-
-    def __init__(self, vae: Any, family: Family, name: str = "vae"):
-        super().__init__()
-        if (patcher := getattr(vae, "patcher", None)) is None:
-            raise ValueError(f"{name} is no VAE that ComfyUI has loaded itself; connect the one from Load Checkpoint or Load VAE")
-        channels, cell = vae.latent_channels, vae.spacial_compression_decode()
-        if (channels, cell) != (family.channels, family.cell):
-            raise ValueError(
-                f"{name} decodes latents of {channels} channels, {cell} to a cell, and {family.title} makes them of {family.channels}, "
-                f"{family.cell} to a cell; connect the VAE of the same checkpoint"
-            )
-        self.patcher = still(patcher)
-        self.module = self.patcher.model
-        self.dtype, self.place, self.bytes = vae.vae_dtype, vae.device, vae.memory_used_decode
-
-    def decode(self, latent: Tensor) -> Tensor:
-        """What the VAE's own module gives, in float32 where the latent is: pictures and clips in -1..1, not clamped."""
-        # LTX's takes one clip at a time, having one time of noise to tell its blocks
-        parts = latent.to(self.place, self.dtype).split(1 if latent.ndim == 5 else len(latent))
-        return torch.cat([self._decoded(part) for part in parts]).to(latent.device, torch.float32)
-
-    def encode(self, media: Tensor) -> Tensor:
-        """The mean of the latents, of media as `decode` gives them."""
-        here = media.to(self.place, self.dtype)
-        if hasattr(self.module, "bottleneck"):  # Stable Audio's draws from its latents' law
-            latent = self.module.encoder(here).chunk(2, dim=1)[0]
-        else:
-            latent = self.module.encode(here)
-        return latent.to(media.device, torch.float32)
-
-    def _decoded(self, latent: Tensor) -> Tensor:
-        if latent.ndim == 3:
-            upward = [part.stride[0] for part in self.module.decoder.modules() if isinstance(part, nn.ConvTranspose1d)]
-            return oobleck.decode(SimpleNamespace(decoder=self.module.decoder, upsampling_ratios=upward), latent, STRETCH)
-        if latent.ndim == 4:
-            wanted = torch.is_grad_enabled() and latent.requires_grad
-            with checkpointed(residual(self.module)) if wanted else nullcontext():
-                return self.module.decode(latent)
-        buffer = {}
-        if getattr(self.module, "comfy_has_chunked_io", False):  # it would decode into memory of the CPU
-            shape = self.module.decode_output_shape(latent.shape)
-            buffer = {"output_buffer": torch.empty(shape, dtype=latent.dtype, device=latent.device)}
-        with _noiseless(self.module):
-            return self.module.decode(latent, **buffer)
+SAMPLERS = {"control": "a ControlNet", "gligen": "GLIGEN boxes", "hooks": "hooks"}
+"""What CONDITIONING may hold beside what it says, by its key."""
 
 
 class LoadedGenerator(Checkpointed):
@@ -161,7 +109,7 @@ class LoadedGenerator(Checkpointed):
         return self.from_vae(self.vae.encode(media if self.modality == "audio" else 2 * media - 1))
 
     def x0(self, x_t: Tensor, t: Tensor, cond: Conditioning) -> Tensor:
-        """From what `condition` or `told` gives. As a sampler of ComfyUI would ask, so areas, masks and hooks mean what they mean there."""
+        """From what `condition` or `told` gives. As a sampler of ComfyUI would ask, so areas and masks mean what they mean there."""
         from comfy.model_sampling import CONST
         from comfy.patcher_extension import copy_nested_dicts
         from comfy.sampler_helpers import convert_cond
@@ -189,8 +137,13 @@ class LoadedGenerator(Checkpointed):
         return [part for path, part in self.network.named_modules() if self.kind.blocks.fullmatch(path)]
 
     def adapted(self) -> list[str]:
-        """Of every attention the layers before and after."""
-        return [path for path, part in self.network.named_modules() if isinstance(part, nn.Linear) and self.kind.adapted.fullmatch(path)]
+        """Of every attention the layers before and after. ValueError where ComfyUI keeps them quantised, as layers of its own."""
+        paths = [path for path, part in self.network.named_modules() if isinstance(part, nn.Linear) and self.kind.adapted.fullmatch(path)]
+        if not paths:
+            raise ValueError(
+                "model has quantised weights, which the LoRA of VSD Prior cannot adapt; use FLAIR Prior, or load the model's file in bf16 or fp16"
+            )
+        return paths
 
     def condition(self, prompt: str | None) -> Conditioning:
         """CONDITIONING for a prompt, from CLIP, read once; for None what was given in its place, or what the family knows for nothing.
@@ -206,8 +159,9 @@ class LoadedGenerator(Checkpointed):
             if self._clip is None:
                 what = f"the prompt {prompt[:60]!r}" if prompt else f"{self.kind.family.title}'s prior, which reads empty text for no prompt,"
                 raise ValueError(f"{what} needs a text encoder: connect clip at Generator From Checkpoint" + ("" if prompt else ", or conditioning"))
-            with torch.inference_mode(False), torch.no_grad():
-                self._said[words] = owned(self._clip.encode_from_tokens_scheduled(self._clip.tokenize(words)))
+            with torch.inference_mode():  # as ComfyUI has made the weights, which could not be moved or patched in place otherwise
+                said = self._clip.encode_from_tokens_scheduled(self._clip.tokenize(words))
+            self._said[words] = owned(said)
         return self._said[words]
 
     def telling(self, conditioning: Conditioning) -> LoadedGenerator:
@@ -248,21 +202,15 @@ def generator(model: Any, vae: Any, sizes: dict[str, int | float], clip: Any = N
     return LoadedGenerator(kind, model, vae, kind.shape(**sizes), clip, None if null is None else owned(null), fast_vae)
 
 
-def still(patcher: Any) -> Any:
-    """A patcher whose weights stay where they are while they are used; a backward pass needs them as the forward pass had them.
-
-    ComfyUI's dynamic ones stream weights through memory that is used again. ValueError where it can make no other.
-    """
-    if not getattr(patcher, "is_dynamic", bool)():
-        return patcher
-    try:
-        return patcher.clone(disable_dynamic=True)
-    except (TypeError, RuntimeError) as error:
-        raise ValueError(f"gradients need weights that stay in place; start ComfyUI with --disable-dynamic-vram ({error})") from error
-
-
 def owned(conditioning: Conditioning) -> Conditioning:
-    """A copy of CONDITIONING whose tensors autograd may save: those made in a node are not of that kind."""
+    """A copy of CONDITIONING whose tensors autograd may save: those made in a node are not of that kind.
+
+    ValueError for one with parts that a sampler has to make ready: without it some fail, and hooks do nothing.
+    """
+    for _, options in conditioning:
+        for key, what in SAMPLERS.items():
+            if options.get(key) is not None:
+                raise ValueError(f"conditioning has {what} on it, which only a sampler reads; connect the CONDITIONING from before")
 
     def copied(value: Any) -> Any:
         if isinstance(value, Tensor):
@@ -323,19 +271,3 @@ def _outright(blocks: list[nn.Module], forward: Callable[..., Tensor] | None) ->
             block.__dict__.pop("forward", None)
             if own is not None:
                 block.forward = own
-
-
-@contextmanager
-def _noiseless(module: nn.Module) -> Iterator[None]:
-    """LTX's decoders from 0.9.1 on mix noise into what they decode, and 0.9.1's within its blocks as well, with no seed: here none, so
-    that a latent has one clip. The time of decoding that they are told stays."""
-    stirring = [(part, "inject_noise") for part in module.modules() if getattr(part, "inject_noise", False)]
-    if getattr(module, "timestep_conditioning", False):
-        stirring.append((module, "timestep_conditioning"))
-    try:
-        for part, name in stirring:
-            setattr(part, name, False)
-        yield
-    finally:
-        for part, name in stirring:
-            setattr(part, name, True)

@@ -64,7 +64,7 @@ def target() -> list[io.Input]:
     return [
         ConceptSocket.Input("concept", tooltip="The target."),
         EncoderSocket.Input("encoder", tooltip="The encoder that looks at what is drawn; the one that made the concept."),
-        GeneratorSocket.Input("generator", tooltip="What draws: from Load Generator."),
+        GeneratorSocket.Input("generator", tooltip="What draws: from Load Generator or Generator From Checkpoint."),
     ]
 
 

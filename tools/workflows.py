@@ -760,12 +760,13 @@ def of_a_checkpoint(f: Flow, title: str, makes: str, target: str, checkpoint: st
         "**You need** these files. Press **R** when they are there, and pick them in the loaders if yours have other names:\n\n"
         + "".join(f"- {file}\n" for file in files)
         + "- **languagebind.safetensors** in **models/concept_encoders**: the pack makes it of the published folders, and Run says how. "
-        "*pocket* in its place works without, but knows drawings only. Put **Calibrate Encoder** behind it once.\n\n"
+        "*pocket* in its place works without, but knows simple drawings and sounds only. Put **Calibrate Encoder** behind it once.\n\n"
+        "This workflow was tried with small files of random numbers in the layout of these, not with the published ones.\n\n"
         "**Look at** the two files beside each other: the *honest* one shows what the encoder likes to see, the *natural* one is held to what "
         "the model finds natural. Both have this workflow inside.\n\n"
         "**Change** the line in Concept Expression, or the size at Generator From Checkpoint, where 0 is the model's usual. One candidate is "
         "drawn at a time, which needs the least memory; more of them find better ones.",
-        height=560,
+        height=620,
     )
     model = f.node("CheckpointLoaderSimple", ckpt_name=checkpoint)
     loaded = {name: load() for name, load in also.items()}
@@ -791,8 +792,9 @@ def of_a_checkpoint(f: Flow, title: str, makes: str, target: str, checkpoint: st
 def stable_diffusion() -> Flow:
     f = Flow("stable-diffusion-3.5", card="Stable Diffusion\n3.5 Medium")
     files = [
-        "**sd3.5_medium.safetensors** (5 GB) of huggingface.co/stabilityai/stable-diffusion-3.5-medium, in **models/checkpoints**. Its text encoders are not needed.",
-        "**taesd3_encoder.safetensors** and **taesd3_decoder.safetensors** (5 MB each) of github.com/madebyollin/taesd, in **models/vae_approx**: "
+        "**sd3.5_medium.safetensors** (5 GB) of huggingface.co/stabilityai/stable-diffusion-3.5-medium, in **models/checkpoints**. "
+        "Its page may ask you to log in and to accept its licence. Its text encoders are not needed.",
+        "**taesd3_encoder** and **taesd3_decoder** (.pth or .safetensors, 5 MB each) of github.com/madebyollin/taesd, in **models/vae_approx**: "
         "the *taesd3* that draws the first part of a run in a fraction of the time. Without them, delete that Load VAE.",
     ]
     return of_a_checkpoint(
@@ -804,8 +806,8 @@ def stable_diffusion() -> Flow:
 def stable_audio() -> Flow:
     f = Flow("stable-audio", card="Stable Audio\nOpen 1.0")
     files = [
-        "**stable-audio-open-1.0.safetensors** (5 GB) in **models/checkpoints**: it is **model.safetensors** of "
-        "huggingface.co/stabilityai/stable-audio-open-1.0, under that name. Its text encoder is not needed.",
+        "**stable-audio-open-1.0.safetensors** (5 GB) of huggingface.co/Comfy-Org/stable-audio-open-1.0_repackaged, in **models/checkpoints**. "
+        "The text encoder that ComfyUI's own example adds is not needed.",
     ]
     return of_a_checkpoint(
         f, "Stable Audio", "Stereo sounds at 44.1 kHz, by Stable Audio Open 1.0.", "thunder + bell", "stable-audio-open-1.0.safetensors", files

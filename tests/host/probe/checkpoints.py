@@ -25,6 +25,7 @@ def told(family):
         "sd3": lambda: [[random(1, 154, 4096), {"pooled_output": random(1, 2048)}]],
         "sdxl": lambda: [[random(1, 77, 2048), {"pooled_output": random(1, 1280)}]],
         "audio": lambda: [[random(1, 128, 768), {}]],
+        "control": lambda: [[random(1, 154, 4096), {"control": "a ControlNet that is not read"}]],
         "ltx": lambda: [[random(1, 7, 16), {"attention_mask": torch.tensor([[1, 1, 1, 1, 1, 0, 0]])}]],
     }[family]()
 
@@ -78,11 +79,65 @@ class Other(io.ComfyNode):
         return io.NodeOutput(comfy.model_patcher.ModelPatcher(config.get_model({}, device=cpu), cpu, cpu))
 
 
+class Streamed(io.ComfyNode):
+    """A generator of a checkpoint that ComfyUI has loaded as it does where it streams weights: on a CPU it does not, so its plain patcher
+    says that it does, which loads weights as the file has them and asks for a second model for anything else."""
+
+    @classmethod
+    def define_schema(cls):
+        inputs = [io.String.Input("ckpt_name"), io.String.Input("sizes"), io.Boolean.Input("fast"), io.Conditioning.Input("conditioning", optional=True)]
+        outputs = [io.Custom("CONCEPT_GENERATOR").Output(), io.Vae.Output()]
+        return io.Schema(node_id="ConceptAlgebraTest_Streamed", category="testing", inputs=inputs, outputs=outputs)
+
+    @classmethod
+    def execute(cls, ckpt_name, sizes, fast, conditioning=None):
+        import comfy.model_patcher as patchers
+        import nodes
+
+        class Streaming(patchers.ModelPatcher):
+            non_dynamic_delegate_model = None
+            get_non_dynamic_delegate = patchers.ModelPatcherDynamic.get_non_dynamic_delegate
+
+            def is_dynamic(self):
+                return True
+
+        plain, patchers.CoreModelPatcher = patchers.CoreModelPatcher, Streaming
+        try:
+            model, _, vae = nodes.CheckpointLoaderSimple().load_checkpoint(ckpt_name)
+            fast_vae = Tiny.execute(16).result[0] if fast else None
+            make = lambda: pack("nodes.checkpoint").GeneratorFromCheckpoint.execute(  # noqa: E731
+                **({"width": 0, "height": 0, "frames": 0, "seconds": 0.0} | json.loads(sizes)),
+                model=model, vae=vae, conditioning=conditioning, fast_vae=fast_vae,
+            ).result[0]  # fmt: skip
+            made, again = make(), make()
+        finally:
+            patchers.CoreModelPatcher = plain
+        assert made.generator.network is again.generator.network is not model.model.diffusion_model, "one plain model, and not the streamed one"
+        return io.NodeOutput(made, vae)
+
+
+class Patched(io.ComfyNode):
+    """What Load LoRA makes of a Stable Diffusion 3, with random numbers in place of a file."""
+
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(node_id="ConceptAlgebraTest_Patched", category="testing", inputs=[io.Model.Input("model")], outputs=[io.Model.Output()])
+
+    @classmethod
+    def execute(cls, model):
+        layer = "diffusion_model.joint_blocks.0.x_block.attn.qkv"
+        rows, columns = model.model.state_dict()[f"{layer}.weight"].shape
+        rng = torch.Generator().manual_seed(7)
+        lora = {f"{layer}.lora_up.weight": torch.randn(rows, 2, generator=rng), f"{layer}.lora_down.weight": torch.randn(2, columns, generator=rng)}
+        return io.NodeOutput(comfy.sd.load_lora_for_models(model, None, lora, 1.0, 0.0)[0])
+
+
 LATENTS = {"sd3": (16, 4, 4), "sdxl": (4, 4, 4), "audio": (64, 2), "ltx": (128, 2, 2, 2)}
 
 
 class Ordinary(io.ComfyNode):
-    """What KSampler and VAE Decode make of a model, as a mark of all its bits; `salt` keeps ComfyUI from answering out of its cache."""
+    """What KSampler and VAE Decode make of a model, as a mark of all bits of each and the values of the first; `salt` keeps ComfyUI from
+    answering out of its cache."""
 
     @classmethod
     def define_schema(cls):
@@ -102,7 +157,7 @@ class Ordinary(io.ComfyNode):
         torch.manual_seed(0)  # LTX decodes with noise, and without a seed
         pixels = vae.decode(sampled["samples"])
         marks = [hashlib.sha256(tensor.contiguous().numpy().tobytes()).hexdigest() for tensor in (sampled["samples"], pixels)]
-        return io.NodeOutput(ui={"marks": marks})
+        return io.NodeOutput(ui={"marks": marks, "sampled": sampled["samples"].flatten().tolist()})
 
 
 class Differentiated(io.ComfyNode):
@@ -127,6 +182,10 @@ class Differentiated(io.ComfyNode):
                 found = measured(drawing)
             z = drawing.start(1, 3)
             found["codec"] = float((drawing.from_vae(drawing.to_vae(z)) - z).abs().max())
+            if drawing.fast is not None:
+                with grad.differentiable(*generator.modules(True)):
+                    small = drawing.start(1, 3).requires_grad_()
+                    found["fast"] = float(torch.autograd.grad(drawing.decode(small, fast=True).sum(), small)[0].abs().max())
             shown = drawing.decode(z)
             found["again"] = float((shown - drawing.decode(z)).abs().max())
             found["encodes"] = list(drawing.encode(shown).shape) == [1, *drawing.latent_shape]
@@ -197,4 +256,4 @@ def _sized(detect=comfy.model_detection.detect_unet_config):
 
 
 _sized()
-NODES = [Told, Tiny, Other, Ordinary, Differentiated]
+NODES = [Told, Tiny, Other, Streamed, Patched, Ordinary, Differentiated]
