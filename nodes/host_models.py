@@ -57,6 +57,8 @@ class LoadedGenerator(Checkpointed):
         self.id = f"{family.name}-{fingerprint(dict(self._sampled()))}"
         if self.patcher.patches:  # weights to come, which ComfyUI names anew whenever they are put together
             self.id += f"-{self.patcher.patches_uuid}"
+        if null is not None:
+            self.id += f"-null-{_marked(null)}"
 
     @property
     def model(self) -> nn.Module:
@@ -168,8 +170,7 @@ class LoadedGenerator(Checkpointed):
         """The same generator, which reads this CONDITIONING in place of every concept (see `told`)."""
         told = copy.copy(self)
         told._direction = owned(conditioning)
-        tensors = {str(i): tensor.flatten() for i, tensor in enumerate(_tensors(told._direction))}
-        told.id = f"{self.id}-told-{fingerprint(tensors)}"
+        told.id = f"{self.id}-told-{_marked(told._direction)}"
         return told
 
     def told(self, direction: Tensor, space: Space) -> Conditioning | None:
@@ -220,6 +221,11 @@ def owned(conditioning: Conditioning) -> Conditioning:
         return {k: copied(v) for k, v in value.items()} if type(value) is dict else value
 
     return copied(conditioning)
+
+
+def _marked(conditioning: Conditioning) -> str:
+    """A fingerprint of CONDITIONING's tensors."""
+    return fingerprint({str(i): tensor.flatten() for i, tensor in enumerate(_tensors(conditioning))})
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:
