@@ -17,8 +17,8 @@ from .distractors import Bank
 from .score import Score, score
 from .verdict import Verdict, not_judged, recognition
 
-_SIGLIP = "download google/siglip2-base-patch16-224 from Hugging Face (1.5 GB) and load its folder as the judge"
-_CLAP = "download laion/clap-htsat-unfused from Hugging Face (0.6 GB) and load its folder as the judge"
+_SIGLIP = "download google/siglip2-base-patch16-224 from Hugging Face (1.5 GB) and give its folder as a judge: with --judge, or in Load Judge"
+_CLAP = "download laion/clap-htsat-unfused from Hugging Face (0.6 GB) and give its folder as a judge: with --judge, or in Load Judge"
 GET: dict[Modality, str] = {"image": _SIGLIP, "audio": _CLAP, "video": _SIGLIP, "text": "no judge reads text: read it yourself"}
 """How to get a judge, by what it is to judge."""
 NEAREST = 5
