@@ -7,7 +7,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -64,7 +64,8 @@ def built_aside(folder: Path) -> Iterator[Path]:
             raise
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
-        for path in made:
-            path.rmdir()
+        with suppress(OSError):  # somebody else has put something there: that is no news beside what went wrong
+            for path in made:
+                path.rmdir()
         raise
     shutil.rmtree(aside, ignore_errors=True)

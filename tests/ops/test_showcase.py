@@ -177,6 +177,14 @@ def test_parents_made_for_a_failed_folder_go_too(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_somebody_else_has_put_there_hides_no_error(tmp_path):
+    with pytest.raises(ValueError, match="what went wrong"):
+        with built_aside(tmp_path / "b" / "c"):
+            (tmp_path / "b" / "theirs").write_text("theirs")
+            raise ValueError("what went wrong")
+    assert [path.name for path in (tmp_path / "b").iterdir()] == ["theirs"]
+
+
 def test_zero_concept_is_refused_before_anything_is_made(tmp_path, encoder):
     fire = Concept.from_text("fire", encoder)
     with pytest.raises(ValueError, match="zero"):
