@@ -6,6 +6,7 @@ With the other `host` files the only ones that touch ComfyUI's internals. Writte
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -138,9 +139,13 @@ class LoadedGenerator(Checkpointed):
     def blocks(self) -> list[nn.Module]:
         return [part for path, part in self.network.named_modules() if self.kind.blocks.fullmatch(path)]
 
+    @property
+    def adapts(self) -> re.Pattern:
+        return self.kind.adapted
+
     def adapted(self) -> list[str]:
         """Of every attention the layers before and after. ValueError where ComfyUI keeps them quantised, as layers of its own."""
-        paths = [path for path, part in self.network.named_modules() if isinstance(part, nn.Linear) and self.kind.adapted.fullmatch(path)]
+        paths = super().adapted()
         if not paths:
             raise ValueError(
                 "model has quantised weights, which the LoRA of VSD Prior cannot adapt; use FLAIR Prior, or load the model's file in bf16 or fp16"

@@ -6,7 +6,7 @@ With the other `host` files the only ones that touch ComfyUI's internals.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..ops.generators import oobleck
-from ..ops.generators.checkpointing import checkpointed, residual
+from ..ops.generators.checkpointing import on_the_way, residual
 from ..ops.generators.families import Family
 from .host_streamed import still_vae
 
@@ -62,8 +62,7 @@ class Autoencoder(nn.Module):
             upward = [part.stride[0] for part in self.module.decoder.modules() if isinstance(part, nn.ConvTranspose1d)]
             return oobleck.decode(SimpleNamespace(decoder=self.module.decoder, upsampling_ratios=upward), latent, STRETCH)
         if latent.ndim == 4:
-            wanted = torch.is_grad_enabled() and latent.requires_grad
-            with checkpointed(residual(self.module)) if wanted else nullcontext():
+            with on_the_way(latent, residual(self.module)):
                 return self.module.decode(latent)
         buffer = {}
         if getattr(self.module, "comfy_has_chunked_io", False):  # it would decode into memory of the CPU

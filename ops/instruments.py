@@ -46,8 +46,7 @@ class Judge:
 
     def require_apart(self, encoder: Encoder, modality: Modality) -> None:
         """ValueError for a judge of the same encoder, which would measure nothing, and for one that cannot see the medium."""
-        if self.encoder.space.encoder_id == encoder.space.encoder_id:
-            raise ValueError(f"the judge is '{encoder.space.encoder_id}', with which the render was made; another encoder has to judge it")
+        encoder.space.require_judge(self.encoder.space)
         if modality not in self.encoder.modalities:
             raise ValueError(f"the judge '{self.encoder.space.id}' embeds {', '.join(sorted(self.encoder.modalities))}, and the medium is {modality}")
 
@@ -90,7 +89,7 @@ def measure(
     raw = generator.decode(latent)
     media = fitted(raw, modality)
     direction = concept.direction
-    clean, robust = (float(cosines(x, direction, encoder, generator)) for x in (media, worn(media, modality, getattr(generator, "rate", RATE))))
+    clean, robust = (float(cosines(x, direction, encoder, generator)) for x in (media, weathered(media, generator)))
     gap = None
     if judge is not None:
         judge.require_apart(encoder, modality)
@@ -144,6 +143,11 @@ def fitted(media: Tensor, modality: Modality) -> Tensor:
     if modality == "audio":
         return media / media.abs().amax((-2, -1), keepdim=True).clamp_min(1.0)
     return media.clamp(*bounds(modality))
+
+
+def weathered(media: Tensor, generator: Generator) -> Tensor:
+    """Media [B, ...] as `generator` decodes them, worn (see wear.py)."""
+    return worn(media, generator.modality, getattr(generator, "rate", RATE))
 
 
 def clipped(media: Tensor, modality: Modality) -> float:

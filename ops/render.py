@@ -16,7 +16,7 @@ from .concept import Concept
 from .encoders.decoded import embed
 from .encoders.protocol import Encoder
 from .generators.protocol import Generator
-from .instruments import Instruments, Judge, cosines, fitted, likeness, measure
+from .instruments import Instruments, Judge, cosines, fitted, likeness, measure, weathered
 from .interpret.readout import readout
 from .objective.alignment import Weights, alignment
 from .objective.views import Framing
@@ -26,9 +26,7 @@ from .priors.protocol import Prior
 from .priors.settings import TELLABLE, FlairSettings, NoSettings, PriorSettings, make
 from .run_state import RunState
 from .schedule import Schedule
-from .signal import RATE
 from .space import Modality, fingerprint
-from .wear import worn
 
 Track = Literal["honest", "natural"]
 Reading = list[tuple[str, float]]
@@ -155,8 +153,8 @@ def renders(
     judges = "" if judge is None else f", judged by {judge.encoder.space.encoder_id}"
     named = replace(objective, description=f"{objective.description} at {concept} ({mark}){begins}{judges}")
     chooser = judge or Judge(encoder, concept)
-    weathered = (lambda media: media) if judge else (lambda media: worn(media, generator.modality, getattr(generator, "rate", RATE)))
-    presented = lambda media: weathered(fitted(media, generator.modality))  # noqa: E731
+    shown = lambda media: fitted(media, generator.modality)  # noqa: E731
+    presented = shown if judge else lambda media: weathered(shown(media), generator)
     score = lambda media: cosines(presented(media), chooser.concept.direction, chooser.encoder, generator)  # noqa: E731
     reader = lambda media: [readout(embed(encoder, generator, each[None]), encoder.space, settings.words) for each in media]  # noqa: E731
     trajectories, looks = [[] for _ in drawn], [[] for _ in drawn]

@@ -171,6 +171,11 @@ class Space:
         if other != self:
             raise SpaceMismatch(self.id, other.id)
 
+    def require_judge(self, judge: Space) -> None:
+        """ValueError for a judge's space that is of the same encoder, however calibrated: it would find what it has asked for."""
+        if judge.encoder_id == self.encoder_id:
+            raise ValueError(f"the judge is '{self.encoder_id}', with which the render was made; another encoder has to judge it")
+
     def _mean(self, modality: Modality, like: Tensor) -> Tensor:
         mean = self.means.get(_known(modality))
         return like.new_zeros(self.dimension) if mean is None else mean.to(like)

@@ -46,8 +46,7 @@ class Court:
     """
 
     def __init__(self, encoder: Encoder, made_with: Space):
-        if encoder.space.encoder_id == made_with.encoder_id:
-            raise ValueError(f"the judge is '{made_with.encoder_id}', with which the render was made; another encoder has to judge it")
+        made_with.require_judge(encoder.space)
         self.encoder, self.bank = encoder, Bank(encoder)
 
     def judge(self, expression: str, media: Tensor, rated: Rated, base_dir: str | os.PathLike | None = None) -> Judgement:

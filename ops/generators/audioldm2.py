@@ -6,6 +6,7 @@ Superseded, and here as a second opinion on what a prior of sounds does.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from ..runtime import tower_dtype
 from ..space import Modality
 from ..weights import WeightsError
 from .checkpointing import Checkpointed
-from .diffusers_loading import component, config, library, mark
+from .diffusers_loading import component, config, library, mark, transformed
 from .families import AUDIO_LDM2, index
 from .flow import along
 from .parametrisation import x0_from_epsilon
@@ -42,6 +43,8 @@ class AudioLDM2(Checkpointed):
     """
 
     modality: Modality = "audio"
+    # of all attentions what goes in and what comes out
+    adapts = re.compile(r".*\.attn.*")
 
     def __init__(self, autoencoder: nn.Module, unet: nn.Module, vocoder: nn.Module, seconds: float, folder: Path):
         super().__init__()
@@ -107,10 +110,6 @@ class AudioLDM2(Checkpointed):
         latents = self.autoencoder.encode(mels[:, None].to(self.autoencoder.dtype)).latent_dist.mode()
         return latents.to(media.dtype).transpose(-1, -2) * self.autoencoder.config.scaling_factor
 
-    def adapted(self) -> list[str]:
-        """All attentions: what goes in and what comes out."""
-        return [path for path, part in self.unet.named_modules() if isinstance(part, nn.Linear) and ".attn" in path]
-
     def _pipeline(self):
         """The library's pipeline with its text encoders and nothing else."""
         from transformers import GPT2LMHeadModel
@@ -146,13 +145,7 @@ def vocoder(place: Path) -> nn.Module:
 
     if config(place).get("model_type") != "speecht5_hifigan":
         raise WeightsError(f"{place} has a {config(place).get('model_type')}, expected a speecht5_hifigan")
-    try:
-        made, told = SpeechT5HifiGan.from_pretrained(str(place), local_files_only=True, use_safetensors=True, output_loading_info=True, dtype=torch.float32)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise WeightsError(f"{place}: {str(error).splitlines()[0]}") from error
-    if faults := sorted(map(str, (*told["missing_keys"], *told["unexpected_keys"]))):
-        raise WeightsError(f"{place} does not fit a speecht5_hifigan: {faults[:4]}")
-    return made
+    return transformed(place, SpeechT5HifiGan, torch.float32, ("missing", "unexpected"))
 
 
 def log_mels(wave: Tensor, rate: int, hop: int, bins: int) -> Tensor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -52,9 +52,7 @@ def component(folder: Path, name: str, kind: str, dtype: torch.dtype) -> nn.Modu
             model, told = getattr(library(), kind).from_pretrained(str(place), **settings)
     except (OSError, ValueError, RuntimeError) as error:
         raise WeightsError(f"{place}: {_line(error)}") from error
-    # the library fills what is missing with random numbers and goes on
-    if faults := [f"{fault} {sorted(names)[:4]}" for fault in ("missing", "unexpected") if (names := told[f"{fault}_keys"])]:
-        raise WeightsError(f"{place} does not fit {kind}: {', '.join(faults)}")
+    _require_whole(place, kind, told, ("missing", "unexpected"))
     return model.eval().requires_grad_(False)
 
 
@@ -67,20 +65,35 @@ def lacking_sentencepiece(tokenizer: Path) -> bool:
 
 
 def text_part(folder: Path, kind: str, dtype: torch.dtype, device: torch.device) -> Any:
-    """A text encoder on the device, frozen and in `dtype`, or a tokenizer, of a class of transformers. WeightsError, naming the folder;
-    ModuleNotFoundError for a tokenizer that takes a library which is not there."""
+    """A text encoder on the device, frozen and in `dtype`, or a tokenizer, of a class of transformers. WeightsError, naming the folder,
+    for damaged ones and for weights that are not whole; ModuleNotFoundError for a tokenizer that takes a library which is not there."""
     library()
     if lacking_sentencepiece(folder):
         raise ModuleNotFoundError(f"{folder} is read by a library that is not there: pip install sentencepiece")
     import transformers
 
     cls = getattr(transformers, kind)
-    model = issubclass(cls, nn.Module)
+    if issubclass(cls, nn.Module):
+        # what is left over may belong to a head that nobody asks for
+        return transformed(folder, cls, dtype, ("missing",)).to(device)
     try:
-        made = cls.from_pretrained(str(folder), local_files_only=True, **({"dtype": dtype, "use_safetensors": True} if model else {}))
+        return cls.from_pretrained(str(folder), local_files_only=True)
     except (OSError, ValueError, RuntimeError) as error:
         raise WeightsError(f"{folder}: {_line(error)}") from error
-    return made.eval().requires_grad_(False).to(device) if model else made
+
+
+def transformed(folder: Path, cls: type[nn.Module], dtype: torch.dtype, faults: Sequence[str]) -> nn.Module:
+    """A model of a class of transformers in its folder: frozen, in evaluation mode, on the CPU, in `dtype`.
+
+    faults: "missing", "unexpected": weights that must not be so. WeightsError, naming the folder, for those and for damaged files.
+    """
+    settings = {"dtype": dtype, "local_files_only": True, "use_safetensors": True, "output_loading_info": True}
+    try:
+        model, told = cls.from_pretrained(str(folder), **settings)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise WeightsError(f"{folder}: {_line(error)}") from error
+    _require_whole(folder, cls.__name__, told, faults)
+    return model.eval().requires_grad_(False)
 
 
 def config(place: Path, name: str = "config.json") -> dict[str, Any]:
@@ -156,6 +169,12 @@ def mark(*modules: nn.Module) -> str:
             values = tensor.detach().reshape(-1)
             sampled[f"{i}.{name}"] = values[:: max(1, len(values) // SAMPLED)]
     return fingerprint(sampled)
+
+
+def _require_whole(folder: Path, kind: str, told: Mapping[str, Any], faults: Sequence[str]) -> None:
+    # the libraries fill what is missing with random numbers and go on
+    if found := [f"{fault} {sorted(map(str, names))[:4]}" for fault in faults if (names := told[f"{fault}_keys"])]:
+        raise WeightsError(f"{folder} does not fit {kind}: {', '.join(found)}")
 
 
 def _line(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import nullcontext
 from typing import Any
 
@@ -16,12 +17,13 @@ from ..space import Space
 class LatentDiffusion(nn.Module):
     """The family-free half of a `Generator` (see protocol.py).
 
-    A member sets `id`, `modality` and `latent_shape`, and adds `network` (the diffusion model), `adapted` (the paths within it
-    that a LoRA adapts), `x0`, `noise`, `decode`, `encode` and `condition`.
+    A member sets `id`, `modality` and `latent_shape`, and adds `network` (the diffusion model), `adapts` (a pattern of the paths
+    within it that a LoRA adapts), `x0`, `noise`, `decode`, `encode` and `condition`.
     """
 
     latent_shape: tuple[int, ...]
     network: nn.Module
+    adapts: re.Pattern
 
     @property
     def device(self) -> torch.device:
@@ -54,8 +56,8 @@ class LatentDiffusion(nn.Module):
         return LoRA(self.network, self.adapted(), rank, rng)
 
     def adapted(self) -> list[str]:
-        """Paths of the linear layers in the network that a LoRA adapts."""
-        raise NotImplementedError
+        """Paths of the linear layers in the network that a LoRA adapts: those that `adapts` matches whole."""
+        return [path for path, part in self.network.named_modules() if isinstance(part, nn.Linear) and self.adapts.fullmatch(path)]
 
     def told(self, direction: Tensor, space: Space) -> Any:
         """None: a generator that has learned from words alone reads no embedding."""

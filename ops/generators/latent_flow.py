@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import torch
 from torch import Tensor, nn
 
@@ -22,6 +24,9 @@ class LatentFlow(LatentDiffusion):
         self.id = "pocket-" + fingerprint(self.state_dict())
         # held in a tuple: the encoder is a neighbour, not a part whose weights this module owns
         self._encoder = (encoder,)
+
+    # every attention and MLP of the hourglass's body, where a token sees the whole latent
+    adapts = re.compile(r"body\..*")
 
     @property
     def network(self) -> nn.Module:
@@ -54,10 +59,6 @@ class LatentFlow(LatentDiffusion):
     def x0(self, x_t: Tensor, t: Tensor, cond: Tensor) -> Tensor:
         """From cond [1, 768] or [B, 768]."""
         return x0_from_velocity(x_t, self.prior(x_t, t, cond.expand(len(x_t), -1)), t)
-
-    def adapted(self) -> list[str]:
-        """Every attention and MLP of the hourglass's body, where a token sees the whole latent."""
-        return [path for path, part in self.prior.named_modules() if path.startswith("body.") and isinstance(part, nn.Linear)]
 
     @torch.no_grad()
     def sample(self, cond: Tensor, size: int, seed: int, steps: int = 24, guidance: float = 3.0) -> Tensor:

@@ -18,7 +18,6 @@ from .diffusers_loading import component, converted, library, mark, shapes, tens
 from .families import Family
 from .tiny_decoder import tiny_decoder
 
-ATTENTION = re.compile(r"\.attn[12]?\.")
 NETWORK, FIRST_STAGE = "model.diffusion_model.", "first_stage_model."
 """Before the names of the tensors of a single file, by what they belong to."""
 
@@ -48,6 +47,8 @@ class LatentPicture(Checkpointed):
     pipeline: str
     texts: Mapping[str, str]
     spared: frozenset[str] = frozenset()
+    # of all attentions: queries, keys, values and what they give
+    adapts = re.compile(r".*\.attn[12]?\..*")
 
     def __init__(
         self, network: nn.Module, autoencoder: nn.Module, width: int, height: int, fast: nn.Module | None = None, folder: Path | None = None
@@ -88,10 +89,6 @@ class LatentPicture(Checkpointed):
         settings = self.autoencoder.config
         raw = self.autoencoder.encode((media * 2 - 1).to(self.autoencoder.dtype)).latent_dist.mode().to(media)
         return (raw - (settings.shift_factor or 0.0)) * settings.scaling_factor
-
-    def adapted(self) -> list[str]:
-        """All attentions: queries, keys, values and what they give."""
-        return [path for path, part in self.network.named_modules() if isinstance(part, nn.Linear) and ATTENTION.search(path)]
 
     def null(self) -> Conditioning:
         """What the family was trained to read as no prompt."""

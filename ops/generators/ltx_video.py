@@ -6,6 +6,7 @@ HaCohen et al. 2024, arXiv 2501.00103. What is passed to the networks follows di
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -45,6 +46,8 @@ class LTXVideo(Checkpointed):
 
     modality: Modality = "video"
     fps = LTX.fps
+    # queries, keys, values and outputs of every attention, within the clip and to the text
+    adapts = re.compile(r".*\.(to_q|to_k|to_v|to_out\.0)")
 
     def __init__(
         self, network: nn.Module, autoencoder: nn.Module, width: int, height: int, frames: int,
@@ -61,11 +64,6 @@ class LTXVideo(Checkpointed):
 
     def blocks(self) -> Iterable[nn.Module]:
         return self.network.transformer_blocks
-
-    def adapted(self) -> list[str]:
-        """Queries, keys, values and outputs of every attention, within the clip and to the text."""
-        ends = ("to_q", "to_k", "to_v", "to_out.0")
-        return [path for path, part in self.network.named_modules() if path.endswith(ends) and isinstance(part, nn.Linear)]
 
     def noise(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """Rectified flow: alpha = 1 - t, sigma = t."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -34,6 +35,8 @@ class StableAudio(Checkpointed):
     """
 
     modality: Modality = "audio"
+    # of the attentions of every block what goes in and what comes out
+    adapts = re.compile(r".*\.attn.*")
 
     def __init__(
         self, autoencoder: nn.Module, transformer: nn.Module, projection: nn.Module, seconds: float, rotated: int, longest: int, text: Path | None = None
@@ -104,10 +107,6 @@ class StableAudio(Checkpointed):
             raise ValueError(f"a sound of shape {tuple(media.shape)}, expected [B, {channels}, {self.samples}]")
         heard = media.expand(-1, channels, -1).to(self.autoencoder.dtype)
         return self.autoencoder.encoder(heard).chunk(2, dim=1)[0].to(media.dtype)
-
-    def adapted(self) -> list[str]:
-        """The attentions of every block: what goes in and what comes out."""
-        return [path for path, part in self.transformer.named_modules() if isinstance(part, nn.Linear) and ".attn" in path]
 
     def _words(self, prompt: str) -> Tensor:
         """T5's embeddings [1, 128, 768] of a prompt, zero where it has no more words; the encoder is let go afterwards."""

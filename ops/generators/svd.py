@@ -6,6 +6,7 @@ place of one: no embedding and no latent of it, both zero.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -37,6 +38,9 @@ class StableVideoDiffusion(Checkpointed):
 
     modality: Modality = "video"
     fps = SVD.fps
+    # queries, keys, values and outputs of attention within a frame and over time; those of attention to a picture, of which there
+    # is none, would never change anything
+    adapts = re.compile(r".*\.attn1\.(to_q|to_k|to_v|to_out\.0)")
 
     def __init__(self, network: nn.Module, autoencoder: nn.Module, width: int, height: int, frames: int):
         super().__init__()
@@ -49,12 +53,6 @@ class StableVideoDiffusion(Checkpointed):
 
     def blocks(self) -> Iterable[nn.Module]:
         return _blocks(self.network)
-
-    def adapted(self) -> list[str]:
-        """Queries, keys, values and outputs of attention within a frame and over time; those of attention to a picture, of which
-        there is none, would never change anything."""
-        ends = tuple(f".attn1.{layer}" for layer in ("to_q", "to_k", "to_v", "to_out.0"))
-        return [path for path, part in self.network.named_modules() if path.endswith(ends) and isinstance(part, nn.Linear)]
 
     def noise(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """(alpha, sigma) = (cos, sin)(pi t / 2): its levels are tan(pi t / 2) where alpha is 1."""

@@ -4,9 +4,11 @@ import sys
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from concept_algebra.ops.generators import catalogue, diffusers_loading
 from concept_algebra.ops.generators.diffusers_loading import library, text_part
+from concept_algebra.ops.weights import WeightsError
 
 
 @pytest.mark.parametrize("absent", ["diffusers", "transformers"])
@@ -35,3 +37,16 @@ def test_a_tokenizer_in_sentencepieces_own_form_asks_for_its_library(monkeypatch
             text_part(tokenizer, "T5TokenizerFast", torch.float32, torch.device("cpu"))
         (tokenizer / "tokenizer.json").write_text("{}")
         assert asked not in catalogue.missing(["ltx"], tmp_path), "what transformers reads by itself needs no other"
+
+
+def test_a_text_encoder_that_is_not_whole_is_refused_and_not_filled_with_random_numbers(tmp_path):
+    transformers = pytest.importorskip("transformers", reason="a text encoder by transformers; pip install diffusers transformers")
+    pytest.importorskip("diffusers", reason="pip install diffusers transformers")
+    settings = transformers.T5Config(vocab_size=3, d_model=16, d_kv=4, d_ff=8, num_layers=1, num_heads=2)
+    transformers.T5EncoderModel(settings).save_pretrained(tmp_path)
+    here = "T5EncoderModel", torch.float32, torch.device("cpu")
+    assert not any(p.requires_grad for p in text_part(tmp_path, *here).parameters())
+    kept = load_file(tmp_path / "model.safetensors")
+    save_file({name: tensor for name, tensor in kept.items() if not name.endswith("SelfAttention.q.weight")}, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(WeightsError, match="does not fit T5EncoderModel: missing .*SelfAttention.q.weight"):
+        text_part(tmp_path, *here)
