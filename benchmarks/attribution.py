@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from ..ops import features
 from ..ops.concept import Concept
+from ..ops.encoders.decoded import Played
 from ..ops.encoders.pocket import PocketEncoder, load
 from ..ops.features.trained import TrainedSAE
 from ..ops.interpret.attribution import Attribution, integrated_gradients, relevance, rollout
@@ -86,15 +87,15 @@ def media(encoder: PocketEncoder, modality: Modality, count: int) -> Iterator[tu
     if modality == "audio":
         mels, truth, names = unseen_takes()
         for row in range(0, len(mels), len(mels) // count)[:count]:
-            yield see(encoder, invert(mels[row : row + 1])[:, None], "audio", RATE), names[truth[row]]
+            yield see(encoder, invert(mels[row : row + 1])[:, None], Played("audio", rate=RATE)), names[truth[row]]
         return
     pixels, names = held_out().of("style", count)
     rng = torch.Generator().manual_seed(99)
     for row, name in enumerate(names[:count]):
         if modality == "image":
-            yield see(encoder, pixels[row : row + 1], "image"), name
+            yield see(encoder, pixels[row : row + 1], Played("image")), name
         else:
-            yield see(encoder, in_motion(pixels[row : row + 1], [TOLD_APART[row % len(TOLD_APART)]], rng), "video", 8.0), name
+            yield see(encoder, in_motion(pixels[row : row + 1], [TOLD_APART[row % len(TOLD_APART)]], rng), Played("video", fps=8.0)), name
 
 
 def measure(medium: Seen, name: str, encoder: PocketEncoder, dictionary: TrainedSAE, rng: torch.Generator, found: Found) -> None:
@@ -115,7 +116,7 @@ def pointing(encoder: PocketEncoder, layout: str, count: int) -> dict[str, list[
     """By method, for each composite the share of its drawings that the map of their name points at."""
     right: dict[str, list[float]] = {method: [] for method in METHODS}
     for composite in tqdm(composites(layout, count, torch.Generator().manual_seed(0)), desc=f"pointing, {layout}"):
-        medium = see(encoder, composite.pixels, "image")
+        medium = see(encoder, composite.pixels, Played("image"))
         for method, maps in zip(METHODS, _maps(medium, [concept_detector(Concept.from_text(name, encoder)) for name in composite.names])):
             right[method].append(sum(composite.points_at(one) == part for part, one in enumerate(maps)) / len(maps))
     return right

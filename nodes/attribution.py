@@ -62,14 +62,13 @@ class AttributionOverlay(io.ComfyNode):
             raise ValueError(f"method is '{method}', expected {', '.join(METHODS)}")
         if (said := cls.validate_inputs(method, feature)) is not True:
             raise ValueError(said)
-        made, drawing = render.render, render.generator
+        made = render.render
         wanted = None if method == "rollout" else detector(feature.strip(), concept or render.concept, sae, made.modality)
         residents = encoder.of([made.modality])
         tower = encoder.encoder.towers[made.modality]
         host.load(residents, tower.saved_bytes() * (PLANES if method == "integrated gradients" else 1))
-        rate = {"image": 0, "audio": getattr(drawing, "rate", 0), "video": getattr(drawing, "fps", 0)}[made.modality]
         try:
-            seen = see(encoder.encoder, made.media[None], made.modality, rate)
+            seen = see(encoder.encoder, made.media[None], render.generator)
             found = attributed(method, seen, wanted)
         finally:
             host.release()

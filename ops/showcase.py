@@ -124,7 +124,7 @@ def showcase(
         shown = []
         for (made, _, played), bundle, card in zip(outputs, bundles, cards):
             file = aside / _file(made)
-            _write_media(file, made, played.pace, {"expression": expression, "seed": str(seed), "track": made.track})
+            _write_media(file, made, played, {"expression": expression, "seed": str(seed), "track": made.track})
             _write_readings(aside / READINGS / file.stem, bundle, card)
             pictures = [(step, picture(media, made.modality), reading) for step, media, reading in made.looks]
             shown.append(report.Rendered(made, file, picture(made.media, made.modality), pictures, bundle, card))
@@ -180,14 +180,13 @@ def _file(made: Render) -> str:
     return f"{made.modality}-{made.track}.{ {'image': 'png', 'audio': 'wav', 'video': 'mp4'}[made.modality] }"
 
 
-def _write_media(path: Path, made: Render, rate: float | None, provenance: dict[str, str]) -> None:
-    """rate: samples or frames a second, of a sound or a clip."""
+def _write_media(path: Path, made: Render, played: Played, provenance: dict[str, str]) -> None:
     if made.modality == "image":
         write_png(path, made.media, provenance)
     elif made.modality == "audio":
-        write_wav(path, made.media, rate, provenance)
+        write_wav(path, made.media, played.rate, provenance)
     else:
-        write_mp4(path, made.media, rate, 3, provenance)
+        write_mp4(path, made.media, played.fps, 3, provenance)
 
 
 def _write_readings(folder: Path, bundle: Bundle, card: Card | None = None) -> None:

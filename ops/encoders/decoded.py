@@ -30,11 +30,6 @@ class Played:
         """As a generator makes them."""
         return cls(generator.modality, getattr(generator, "rate", None), getattr(generator, "fps", None))
 
-    @property
-    def pace(self) -> float:
-        """Samples or frames a second; 0 of a picture."""
-        return self.rate or self.fps or 0
-
 
 def embed(encoder: Encoder, generator: Rated, media: Tensor) -> Embedding:
     """The embedding of a batch of media as `generator` decodes them."""

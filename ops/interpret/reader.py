@@ -90,7 +90,7 @@ class Reader:
     def _maps(self, media: Tensor, played: Played) -> tuple[list[Attribution], Tensor | None]:
         if tower_of(self.encoder, played.modality) is None:
             return [], None
-        seen = see(self.encoder, media[None], played.modality, played.pace)
+        seen = see(self.encoder, media[None], played)
         whole = integrated_gradients(seen, [concept_detector(self.concept)], NODES[played.modality])
         asked = self._detectors(played.modality)
         maps = [*whole, *(relevance(seen, asked) if asked else ()), rollout(seen)]

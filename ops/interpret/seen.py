@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..constants import constant
+from ..encoders.decoded import Rated, embed
 from ..encoders.protocol import Encoder
 from ..encoders.tower import VisionTower, beside
 from ..grad import differentiable, thawed
@@ -78,13 +79,14 @@ def tower_of(encoder: Encoder, modality: Modality) -> VisionTower | None:
     return tower if isinstance(tower, VisionTower) else None
 
 
-def see(encoder: Encoder, media: Tensor, modality: Modality, rate: float = 0) -> Seen:
+def see(encoder: Encoder, media: Tensor, rated: Rated) -> Seen:
     """One medium as `encoder` takes it in.
 
-    media: pixels [1, 3, H, W], wave [1, C, T] at `rate` Hz, or frames [1, T, 3, H, W] at `rate` frames a second.
+    media: pixels [1, 3, H, W], wave [1, C, T] or frames [1, T, 3, H, W], of the modality and at the rate that `rated` has.
     Raises ValueError for several media, a modality or an encoder whose tower is not one of this pack's vision transformers,
     and whatever the encoder raises for media of another shape.
     """
+    modality = rated.modality
     tower = tower_of(encoder, modality)
     if tower is None:
         raise ValueError(f"encoder '{encoder.space.id}' has no vision transformer for {modality}, expected a pocket or LanguageBind tower")
@@ -92,13 +94,13 @@ def see(encoder: Encoder, media: Tensor, modality: Modality, rate: float = 0) ->
         raise ValueError(f"{modality} of shape {tuple(media.shape)} holds {len(media)} media, expected a batch of one")
     with differentiable(tower), torch.no_grad():
         media = thawed(beside(tower, media))
-        x = _input(encoder, tower, media, modality, rate)
+        x = _input(encoder, tower, media, rated)
         if modality == "audio":
             grey = x.mean(1, keepdim=True)
             shown = ((grey - grey.amin()) / (grey.amax() - grey.amin()).clamp_min(1e-6)).expand(-1, 3, -1, -1)
         else:
             # every preprocessing is affine in the colours: black and white say how
-            black, white = (_input(encoder, tower, torch.full_like(media, level), modality, rate) for level in (0.0, 1.0))
+            black, white = (_input(encoder, tower, torch.full_like(media, level), rated) for level in (0.0, 1.0))
             shown = (x - black) / (white - black)
     return Seen(tower, encoder.space, modality, x, shown.clamp(0, 1).cpu())
 
@@ -107,7 +109,7 @@ class _Reached(Exception):
     """The tower's input is known; nothing behind it need be computed."""
 
 
-def _input(encoder: Encoder, tower: VisionTower, media: Tensor, modality: Modality, rate: float) -> Tensor:
+def _input(encoder: Encoder, tower: VisionTower, media: Tensor, rated: Rated) -> Tensor:
     held: list[Tensor] = []
 
     def hold(module: nn.Module, inputs: tuple) -> None:
@@ -116,12 +118,7 @@ def _input(encoder: Encoder, tower: VisionTower, media: Tensor, modality: Modali
 
     handle = tower.vision_model.embeddings.register_forward_pre_hook(hold)
     try:
-        if modality == "image":
-            encoder.image(media)
-        elif modality == "audio":
-            encoder.audio(media, int(rate))
-        else:
-            encoder.video(media, rate)
+        embed(encoder, rated, media)
     except _Reached:
         pass
     finally:

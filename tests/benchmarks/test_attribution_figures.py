@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from concept_algebra.ops.encoders.decoded import Played
 from concept_algebra.benchmarks import attribution
 from concept_algebra.benchmarks.attribution_composites import Composite, composites
 from concept_algebra.benchmarks.attribution_faithfulness import gains, inserted
@@ -76,7 +77,7 @@ def test_maps_point_at_what_is_asked_for_more_often_than_chance(pocket):
     right = 0
     for one in composites("pair", 16, torch.Generator().manual_seed(0)):
         asked = [concept_detector(Concept.from_text(name, pocket)) for name in one.names]
-        right += sum(one.points_at(map_) == part for part, map_ in enumerate(relevance(see(pocket, one.pixels, "image"), asked)))
+        right += sum(one.points_at(map_) == part for part, map_ in enumerate(relevance(see(pocket, one.pixels, Played("image")), asked)))
     # guessing is right 16 times of 32, and 22 or more once in forty
     assert right >= 22
 

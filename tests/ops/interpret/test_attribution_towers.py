@@ -5,6 +5,7 @@ import tiny_languagebind
 import torch
 from toys import ToyDictionary
 
+from concept_algebra.ops.encoders.decoded import Played
 from concept_algebra.ops import features, signal
 from concept_algebra.ops.concept import Concept
 from concept_algebra.ops.encoders.languagebind_file import convert
@@ -57,7 +58,7 @@ def embedded(encoder, modality):
 
 def seen(encoder, modality):
     make, rate = MEDIA[modality]
-    return see(encoder, make(), modality, rate)
+    return see(encoder, make(), Played(modality, rate, rate))
 
 
 def spearman(a, b):
@@ -81,12 +82,12 @@ def test_what_is_seen_embeds_as_the_encoder_embeds_it(pocket, bind, modality):
 def test_what_is_shown_is_the_medium(pocket, bind):
     for encoder in (pocket[0], bind):
         side = seen(encoder, "image").shown.shape[-1]
-        torch.testing.assert_close(see(encoder, drawing(side), "image").shown, drawing(side), atol=1e-5, rtol=0)
+        torch.testing.assert_close(see(encoder, drawing(side), Played("image")).shown, drawing(side), atol=1e-5, rtol=0)
     shown = seen(pocket[0], "video").shown
     torch.testing.assert_close(shown, clip()[0], atol=1e-5, rtol=0)
     heard = signal.log_mel(sound(2.048))[0]
     low, high = heard.min(), heard.max()
-    shown = see(pocket[0], sound(2.048), "audio", 16000).shown
+    shown = see(pocket[0], sound(2.048), Played("audio", 16000)).shown
     torch.testing.assert_close(shown[0, 0], ((heard - low) / (high - low))[0], atol=1e-5, rtol=0)
 
 
@@ -160,12 +161,12 @@ def test_a_tower_that_has_learned_nothing_gives_another_map(pocket):
 
 def test_what_cannot_be_seen_is_refused(pocket, encoder):
     with pytest.raises(ValueError, match="no vision transformer for image"):
-        see(encoder, drawing(), "image")
+        see(encoder, drawing(), Played("image"))
     with pytest.raises(ValueError, match="no vision transformer for text"):
-        see(pocket[0], drawing(), "text")
+        see(pocket[0], drawing(), Played("text"))
     with pytest.raises(ValueError, match="holds 2 media, expected a batch of one"):
-        see(pocket[0], drawing().repeat(2, 1, 1, 1), "image")
+        see(pocket[0], drawing().repeat(2, 1, 1, 1), Played("image"))
     with pytest.raises(ValueError, match=r"expected \[B, C, T\]"):
-        see(pocket[0], drawing(), "audio", 16000)
+        see(pocket[0], drawing(), Played("audio", 16000))
     # after a refusal the tower is as it was
     assert not pocket[0].image_tower.vision_model.embeddings._forward_pre_hooks

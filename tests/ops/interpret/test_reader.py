@@ -114,7 +114,7 @@ def test_one_word_has_no_parts(pocket):
 def test_sounds_and_clips_are_read_too(reader, modality, media, pace, grid):
     bundle, embedding = bundle_of(reader, modality, media, **pace)
     assert [tuple(found.values.shape) for found in bundle.maps] == [grid] * 4
-    seen = see(reader.encoder, media[None], modality, next(iter(pace.values())))
+    seen = see(reader.encoder, media[None], Played(modality, **pace))
     torch.testing.assert_close(bundle.shown.float() / 255, seen.shown, atol=0.003, rtol=0)
     assert bundle.words[0].text == readout(embedding, reader.encoder.space, 1)[0][0]
 
