@@ -136,7 +136,7 @@ def _showcase(options: argparse.Namespace) -> None:
     from .ops.evaluate.judgement import Court
     from .ops.evaluate.judges import load as judge
     from .ops.run_record import asked, finished
-    from .ops.showcase import showcase, slug, write_gallery
+    from .ops.showcase import Measures, showcase, slug, write_gallery
 
     targets = batch.targets(options.targets, options.file)
     device = pick_device(options.device)
@@ -170,6 +170,7 @@ def _showcase(options: argparse.Namespace) -> None:
     # several large latents in one batch would not fit
     candidates = {medium: 1 for medium, name in drawn.items() if name != catalogue.POCKET}
     weight = cache(lambda medium: generators[medium]().id)
+    measures = None
     for concept in concepts:
         folder = Path(options.out) / slug(str(concept))
         made = asked(concept, encoder, "text" in wanted, options.seed, options.quick, options.steps, candidates, courts)
@@ -177,11 +178,12 @@ def _showcase(options: argparse.Namespace) -> None:
             _say(f"{concept}: finished before with the same settings, left alone")
             print(folder / "index.html")
             continue
+        measures = measures or Measures.of(encoder)
         with progress.renders(str(concept)) as watch:
             folder = showcase(
                 concept, options.out, encoder, generators,
                 text="text" in wanted, seed=options.seed, quick=options.quick, steps=options.steps,
-                candidates=candidates, courts=courts, device=device, watch=watch,
+                candidates=candidates, courts=courts, measures=measures, device=device, watch=watch,
             )  # fmt: skip
         print(folder / "index.html")
     print(write_gallery(options.out))

@@ -8,7 +8,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
 
@@ -28,6 +28,7 @@ from .features.pursuit import Pursuit
 from .generators.protocol import Generator
 from .interpret.bundle import Bundle
 from .interpret.bundle_views import figure
+from .interpret.probes import Probe, every_shipped
 from .interpret.reader import Reader
 from .interpret.readout import compose, readout
 from .media import write_mp4, write_png, write_wav
@@ -45,6 +46,21 @@ Watch = Callable[[Modality, Track, Step], None]
 _COLOURS = ((8, 6, 20), (58, 20, 92), (140, 35, 105), (217, 82, 72), (250, 168, 88), (252, 246, 205))
 
 
+@dataclass(frozen=True)
+class Measures:
+    """What the outputs of every target are held against, of one encoder: the frozen distractors, and the probes that ship.
+
+    Over a thousand phrases are embedded for it, so it is made once for many targets. Needs the text tower.
+    """
+
+    bank: Bank
+    probes: tuple[Probe, ...]
+
+    @classmethod
+    def of(cls, encoder: Encoder) -> Measures:
+        return cls(Bank(encoder), every_shipped(encoder))
+
+
 def showcase(
     concept: Concept,
     out: str | os.PathLike,
@@ -57,6 +73,7 @@ def showcase(
     steps: int | None = None,
     candidates: Mapping[Modality, int] = MappingProxyType({}),
     courts: Sequence[Court] = (),
+    measures: Measures | None = None,
     device: torch.device | str = "cpu",
     watch: Watch = lambda modality, track, step: None,
 ) -> Path:
@@ -64,7 +81,7 @@ def showcase(
 
     generators: what makes each modality's on `device`; one is made when its turn comes and let go after it, and of the encoder's
     towers only those that are at work are on the device. candidates: as in `tracks.both`, of the modalities that it names.
-    courts: judges, by which no render is optimised.
+    courts: judges, by which no render is optimised. measures: of the encoder, made here unless given.
 
     The folder holds PNG, WAV and MP4 of each track, phrase.txt, run.json, index.html with all of it inside, README.md, and in
     readings/ a folder for each of them with bundle.json, maps.safetensors, figure.png and card.json. It is built
@@ -75,14 +92,14 @@ def showcase(
     expression, space = str(concept), encoder.space
     device = torch.device(device)
     keep_on(device, encoder.towers, {"text"})
-    reader = Reader(concept, encoder, Pursuit(space))
+    measures = measures or Measures.of(encoder)
+    reader = Reader(concept, encoder, Pursuit(space), measures.probes)
     words, said, phrase = readout(concept, space, 12), None, None
     if text:
         composition = compose(concept, encoder)
         with torch.no_grad():
             phrase = composition.phrase, encoder.text([composition.phrase])
         said = composition, reader.phrase(composition, phrase[1], seed)
-    bank = Bank(encoder)
     outputs, bundles, weights = [], [], {}
     for modality, make in generators.items():
         keep_on(device, encoder.towers, {modality})
@@ -100,7 +117,7 @@ def showcase(
             bundles.append(reader.render(each, embedding, played))
     # pursuit of some hundred rivals' words for each pair of outputs would take as long as a render
     features = concept.code.dictionary if concept.code else None
-    cards, said_agreement = cards_of(outputs, concept, encoder, bank, courts, phrase, features)
+    cards, said_agreement = cards_of(outputs, concept, encoder, measures.bank, courts, phrase, features)
     folder = Path(out) / slug(expression)
     seconds = time.monotonic() - began
     run = {

@@ -9,7 +9,6 @@ import torch
 from ..concept import Concept
 from ..encoders.decoded import Played, embed
 from ..encoders.protocol import Embedding, Encoder
-from ..expression import evaluate
 from ..features.dictionary import Dictionary
 from ..render import Render
 from ..space import Modality
@@ -70,7 +69,7 @@ def _agreed(
         if phrase and "text" in court.encoder.modalities:
             known["text"] = court.encoder.text([phrase[0]])
         try:
-            target = evaluate(str(concept), court.encoder)
+            target = court.read(str(concept))
         except ValueError:
             # what it cannot read, the card's verdict already says
             continue

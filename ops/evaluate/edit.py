@@ -11,7 +11,6 @@ from torch import Tensor
 
 from ..concept import Concept
 from ..encoders.decoded import Rated
-from ..expression import evaluate
 from ..parser import parse
 from ..syntax import Coded, Edit, Feature, Join, Media, Meet, Name, Node, Phrase, Scale, Slerp, Sum, to_text
 from .judgement import Court
@@ -106,7 +105,7 @@ def edit_success(
     left_out = []
     for _, leaf in parts:
         try:
-            read[leaf] = evaluate(leaf.name if isinstance(leaf, Feature) else to_text(leaf), court.encoder, base_dir)
+            read[leaf] = court.read(leaf.name if isinstance(leaf, Feature) else to_text(leaf), base_dir)
         except ValueError as error:
             left_out.append(f"{to_text(leaf)}: {str(error).partition(chr(10))[0]}")
     first = next(leaf for role, leaf in parts if role == "kept")

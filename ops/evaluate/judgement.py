@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from ..concept import Concept
 from ..encoders.decoded import Rated, embed
 from ..encoders.protocol import Encoder
 from ..expression import evaluate
@@ -48,6 +49,14 @@ class Court:
     def __init__(self, encoder: Encoder, made_with: Space):
         made_with.require_judge(encoder.space)
         self.encoder, self.bank = encoder, Bank(encoder)
+        self._read: dict[tuple[str, str | None], Concept] = {}
+
+    def read(self, expression: str, base_dir: str | os.PathLike | None = None) -> Concept:
+        """An expression in the judge's space, evaluated once. Raises as `expression.evaluate`."""
+        key = expression, None if base_dir is None else os.fspath(base_dir)
+        if key not in self._read:
+            self._read[key] = evaluate(expression, self.encoder, base_dir)
+        return self._read[key]
 
     def judge(self, expression: str, media: Tensor, rated: Rated, base_dir: str | os.PathLike | None = None) -> Judgement:
         """Judge one medium [1, ...], of the modality and rate of `rated`, by an expression evaluated in the judge's space.
@@ -58,7 +67,7 @@ class Court:
         if rated.modality not in self.encoder.modalities:
             return unjudged(rated.modality, f"the judge '{self.encoder.space.id}' embeds {', '.join(sorted(self.encoder.modalities))}")
         try:
-            target = evaluate(expression, self.encoder, base_dir)
+            target = self.read(expression, base_dir)
             names, rivals = self.bank.rivals(target)
             directions = torch.cat([target.direction[None], rivals])
         except ValueError as error:

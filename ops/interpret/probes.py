@@ -167,6 +167,11 @@ def shipped(name: str, encoder: Encoder) -> Probe:
     return from_sources(SHIPPED[name], WORDS / f"{name}.yes.txt", WORDS / f"{name}.no.txt", encoder)
 
 
+def every_shipped(encoder: Encoder) -> tuple[Probe, ...]:
+    """All of `SHIPPED`, in their order: several hundred words are embedded and five probes trained."""
+    return tuple(shipped(name, encoder) for name in SHIPPED)
+
+
 def _only(samples: list[Sample], source: str | os.PathLike) -> Sample:
     if len(samples) != 1:
         raise ValueError(f"{source} holds {' and '.join(sample.modality for sample in samples)}, expected media of one modality")

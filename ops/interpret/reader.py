@@ -19,7 +19,7 @@ from ..space import Modality
 from .attribution import Attribution, integrated_gradients, relevance, rollout
 from .bundle import Bundle, Feature, Look, Word
 from .detector import Detector, concept_detector, feature_detectors
-from .probes import SHIPPED, shipped
+from .probes import Probe, every_shipped
 from .seen import see, tower_of
 
 if TYPE_CHECKING:
@@ -36,14 +36,15 @@ times the cost, they leave under 1 %. A bundle says how near its own came."""
 class Reader:
     """What is asked of every output of a concept, with the encoder that they are made with.
 
-    dictionary: names features; of a concept with a code, its own. The text tower is at work here and not later.
+    dictionary: names features; of a concept with a code, its own. probes: those that ship, unless they are given. The text tower is
+    at work here and not later.
     SpaceMismatch for a dictionary of another space.
     """
 
-    def __init__(self, concept: Concept, encoder: Encoder, dictionary: Dictionary | None = None):
+    def __init__(self, concept: Concept, encoder: Encoder, dictionary: Dictionary | None = None, probes: Sequence[Probe] | None = None):
         self.concept, self.encoder = concept, encoder
         self.dictionary = concept.code.dictionary if concept.code else dictionary
-        self.probes = [shipped(name, encoder) for name in SHIPPED]
+        self.probes = every_shipped(encoder) if probes is None else probes
         self.target = None if self.dictionary is None else _shares(concept.decomposed(self.dictionary).code.amounts[0], concept.vector)
         self.parts = [] if concept.code else _words_of(concept, encoder)
 
