@@ -8,7 +8,7 @@ from . import host, host_reading
 class ConceptAlgebra(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         from . import (
-            algebra, attribution, calibrate, checkpoint, encode, features, files, judge, lists, load, priors, probe, read, render, sae, save,
+            algebra, attribution, calibrate, checkpoint, encode, features, files, interpret, judge, lists, load, priors, probe, read, render, sae, save,
         )  # fmt: skip
 
         # here and not in on_load, which ComfyUI 0.8 does not call first
@@ -43,6 +43,7 @@ class ConceptAlgebra(ComfyExtension):
             save.SaveRender,
             read.ConceptReadout,
             read.CompareTracks,
+            interpret.Interpret,
             judge.EvalCard,
             attribution.AttributionOverlay,
             probe.Probe,

@@ -188,14 +188,16 @@ def input_folder() -> str:
 
 
 def free_path(prefix: str, extension: str, folder: str | None = None) -> str:
-    """A numbered path in the output folder that is not taken; `prefix` may hold a subfolder. Makes the subfolder."""
+    """A numbered path in the output folder that is not taken, a folder's for an extension of ""; `prefix` may hold a subfolder.
+    Makes the subfolder."""
     import folder_paths
 
     made, name, counter, _, _ = folder_paths.get_save_image_path(prefix, folder or folder_paths.get_output_directory())
-    path = os.path.join(made, f"{name}_{counter:05}_.{extension}")
+    ending = f".{extension}" if extension else ""
+    path = os.path.join(made, f"{name}_{counter:05}_{ending}")
     while os.path.exists(path):  # ComfyUI counts names that end like its pictures only
         counter += 1
-        path = os.path.join(made, f"{name}_{counter:05}_.{extension}")
+        path = os.path.join(made, f"{name}_{counter:05}_{ending}")
     return path
 
 

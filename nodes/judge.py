@@ -10,9 +10,12 @@ from ..ops.evaluate.card_markdown import markdown
 from ..ops.evaluate.judgement import GET, Court
 from ..ops.evaluate.judges import load
 from ..ops.evaluate.measure import card_of
+from ..ops.evaluate.others import beside
 from . import host, host_reading
-from .sockets import ALGEBRA, READING, HostedEncoder, JudgeSocket, Rendered, RenderSocket
+from .sockets import ALGEBRA, READING, EncoderSocket, HostedEncoder, JudgeSocket, Rendered, RenderSocket
 
+OTHERS = 9
+"""Other renders that a card takes: the usual five seeds, and the other kinds of media several times over."""
 ABSENT = "siglip2 or clap (not installed)"
 
 
@@ -77,6 +80,11 @@ class EvalCard(io.ComfyNode):
                 RenderSocket.Input("render", tooltip="The render to judge."),
                 JudgeSocket.Input("judge", optional=True, tooltip="From Load Judge. Unconnected: the card says that nothing was judged, and how to get a judge."),
                 RenderSocket.Input("base", optional=True, tooltip="Of a sum or a difference: a render, made in the same way, of what it starts from, such as dog for dog - fur. Unconnected, the word itself stands for it."),
+                EncoderSocket.Input("encoder", optional=True, tooltip="The encoder that the renders were made with. Only needed with other renders."),
+                io.Autogrow.Input(
+                    "renders", template=io.Autogrow.TemplateNames(RenderSocket.Input("render"), [f"render_{n}" for n in range(2, 2 + OTHERS)], min=0), optional=True,
+                    tooltip="Other renders of the same concept. Those from other seeds, made in the same way, say how steady it is; those of other kinds of media, whether they belong together.",
+                ),
             ],
             outputs=[
                 io.String.Output(display_name="card", tooltip="All its numbers as JSON."),
@@ -88,11 +96,22 @@ class EvalCard(io.ComfyNode):
 
     @classmethod
     @host.plain
-    def execute(cls, render: Rendered, judge: HostedEncoder | None = None, base: Rendered | None = None) -> io.NodeOutput:
-        court = None
+    def execute(
+        cls, render: Rendered, judge: HostedEncoder | None = None, base: Rendered | None = None, encoder: HostedEncoder | None = None,
+        renders: dict[str, Rendered | None] | None = None,
+    ) -> io.NodeOutput:  # fmt: skip
+        others = {name: other for name, other in (renders or {}).items() if other is not None}
+        if others and encoder is None:
+            raise ValueError(f"{next(iter(others))} is connected and encoder is not: connect the encoder that the renders were made with")
+        court, agreed, stable = None, (), None
+        residents = judge.of(["text"]) if judge else []
+        if others:
+            residents += encoder.of(["text", *(each.render.modality for each in (render, *others.values()))])
+        host.load(residents)
         if judge is not None:
             court = Court(judge.encoder, render.concept.space)
-            host.load(judge.of(["text"]))
-        card = card_of(render.render, render.concept, render.generator, court, base and base.render)
+        if others:
+            agreed, stable = beside(render, others, encoder.encoder, court)
+        card = card_of(render.render, render.concept, render.generator, court, base and base.render, agreed=agreed, stable=stable)
         text = markdown(card)
         return io.NodeOutput(card.to_json(), card.verdict.word, text, ui={"text": (text,), "card": (text,)})  # web/card.js draws the latter

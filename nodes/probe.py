@@ -14,7 +14,7 @@ from ..ops.collection import collect
 from ..ops.concept import Concept
 from ..ops.encoders.decoded import embed
 from ..ops.interpret import probes
-from ..ops.space import SpaceMismatch
+from ..ops.space import Space, SpaceMismatch
 from . import host, host_reading
 from .load import mark
 from .sae import stem, unfit
@@ -32,6 +32,19 @@ def loaded(name: str, encoder: HostedEncoder) -> probes.Probe:
     if path is None:
         raise ValueError(f"there is no probe '{name}': put the file into {host_reading.probe_folder()} or make it with Train Probe, and press R")
     return probes.Probe.load(path)
+
+
+def trained(space: Space) -> tuple[list[probes.Probe], list[str]]:
+    """Those of models/concept_probes that were trained in a space, and a line for each file there that cannot be read."""
+    found, unread = [], []
+    for path in filter(None, map(host_reading.probe_path, host_reading.probe_files())):
+        try:
+            probe = probes.Probe.load(path)
+        except (OSError, ValueError) as error:
+            unread.append(str(error).partition("\n")[0])
+        else:
+            found += [probe] if probe.space == space.id else []
+    return found, unread
 
 
 class Probe(io.ComfyNode):

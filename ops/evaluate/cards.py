@@ -41,7 +41,7 @@ def cards_of(
     cards, said = [], []
     for track in dict.fromkeys(made.track for made, _, _ in outputs):
         own = {played.modality: (made, embedding, played) for made, embedding, played in outputs if made.track == track}
-        found = _agreed(own, concept, encoder, bank, courts, phrase, dictionary)
+        found = agreed(own, concept, encoder, bank, courts, phrase, dictionary)
         said += [each for each in found if "text" in each.modalities and track == "honest"]
         for made, _, played in own.values():
             mine = [each for each in found if made.modality in each.modalities]
@@ -51,15 +51,17 @@ def cards_of(
 
 
 @torch.no_grad()
-def _agreed(
+def agreed(
     own: Mapping[Modality, Output],
     concept: Concept,
     encoder: Encoder,
     bank: Bank,
-    courts: Sequence[Court],
-    phrase: tuple[str, Embedding] | None,
-    dictionary: Dictionary | None,
+    courts: Sequence[Court] = (),
+    phrase: tuple[str, Embedding] | None = None,
+    dictionary: Dictionary | None = None,
 ) -> list[Agreement]:
+    """Of every two outputs of one concept, one of each modality: by the encoder that they were made with, then by every court that
+    embeds two of them or more. The arguments are those of `cards_of`; none of what cannot be told."""
     seen = {modality: embedding for modality, (_, embedding, _) in own.items()}
     if phrase:
         seen["text"] = phrase[1]

@@ -85,6 +85,10 @@ class Bundle:
             del record["values"]
         return {"format": FORMAT, **with_nulls(plain)}
 
+    def to_json(self) -> str:
+        """`to_dict` as text that ends in a newline."""
+        return json.dumps(self.to_dict(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
     def tensors(self) -> dict[str, Tensor]:
         """What `to_dict` leaves out: map.0, map.1, ... in the order of `maps`, and what is shown under them."""
         named = {f"map.{i}": found.values for i, found in enumerate(self.maps)}
@@ -94,7 +98,7 @@ class Bundle:
         """Write bundle.json into a folder, and maps.safetensors where there are maps. Raises OSError with one line."""
         if self.maps:
             write_bytes(Path(folder) / MAPS_NAME, packed(self.tensors(), {"format": FORMAT}))
-        write_text(Path(folder) / JSON_NAME, json.dumps(self.to_dict(), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+        write_text(Path(folder) / JSON_NAME, self.to_json())
 
     @classmethod
     def from_parts(cls, plain: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Bundle:

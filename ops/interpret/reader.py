@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -31,6 +31,8 @@ WORDS, FEATURES, PARTS = 12, 24, 3
 NODES: dict[Modality, int] = {"image": 32, "audio": 32, "video": 8}
 """Of maps of integrated gradients. Eight leave them up to 4 % from adding up on the pocket's pictures and sounds; its clips, at eight
 times the cost, they leave under 1 %. A bundle says how near its own came."""
+Watch = Callable[[int, int, str], None]
+"""Told before each map: how many there are, of how many, and what this one is of."""
 
 
 class Reader:
@@ -48,14 +50,14 @@ class Reader:
         self.target = None if self.dictionary is None else _shares(concept.decomposed(self.dictionary).code.amounts[0], concept.vector)
         self.parts = [] if concept.code else _words_of(concept, encoder)
 
-    def render(self, made: Render, embedding: Embedding, played: Played) -> Bundle:
+    def render(self, made: Render, embedding: Embedding, played: Played, watch: Watch = lambda done, total, what: None) -> Bundle:
         """The bundle of a render, embedded with the encoder.
 
         Its maps are integrated gradients of the target, relevance of each part (the target's strongest features where it has a
-        code, else its words where it has several) and rollout. Needs the tower of its modality.
+        code, else its words where it has several) and rollout. Needs the tower of its modality. What `watch` raises ends it.
         """
         looks = tuple(Look(step, tuple(Word(*word) for word in reading)) for step, _, reading in made.looks)
-        maps, shown = self._maps(made.media, played)
+        maps, shown = self._maps(made.media, played, watch)
         return self._bundle(embedding, made.track, made.seed, looks, maps, shown)
 
     def phrase(self, said: Composition, embedding: Embedding, seed: int) -> Bundle:
@@ -88,13 +90,20 @@ class Reader:
         strongest = either.topk(min(FEATURES, len(either))).indices.tolist()
         return tuple(Feature(self.dictionary.names[j], float(self.target[j]), float(output[j])) for j in strongest if either[j] > 0)
 
-    def _maps(self, media: Tensor, played: Played) -> tuple[list[Attribution], Tensor | None]:
+    def _maps(self, media: Tensor, played: Played, watch: Watch) -> tuple[list[Attribution], Tensor | None]:
         if tower_of(self.encoder, played.modality) is None:
             return [], None
         seen = see(self.encoder, media[None], played)
-        whole = integrated_gradients(seen, [concept_detector(self.concept)], NODES[played.modality])
         asked = self._detectors(played.modality)
-        maps = [*whole, *(relevance(seen, asked) if asked else ()), rollout(seen)]
+        total, maps = len(asked) + 2, []
+        watch(0, total, str(self.concept))
+        maps += integrated_gradients(seen, [concept_detector(self.concept)], NODES[played.modality])
+        # one at a time, so that each can be watched: what they share is one pass in dozens
+        for detector in asked:
+            watch(len(maps), total, detector.name)
+            maps += relevance(seen, [detector])
+        watch(len(maps), total, "whatever is looked at")
+        maps.append(rollout(seen))
         # kept for good, it must not be born under a host's inference mode
         return maps, thawed((seen.shown * 255).round().to(torch.uint8))
 
