@@ -14,8 +14,13 @@ from ..ops.evaluate.others import beside
 from . import host, host_reading
 from .sockets import ALGEBRA, READING, EncoderSocket, HostedEncoder, JudgeSocket, Rendered, RenderSocket
 
-OTHERS = 9
-"""Other renders that a card takes: the usual five seeds, and the other kinds of media several times over."""
+OTHERS = tuple(f"render_{number}" for number in range(2, 7))
+"""Sockets of other renders: with the render itself five seeds and another medium. They do not grow: ComfyUI 0.8's page shows no
+optional input of io.Autogrow."""
+WHICH = (
+    "Another render of the same concept. One from another seed, made in the same way, says how steady it is; one of another kind of medium, "
+    "whether they belong together."
+)
 ABSENT = "siglip2 or clap (not installed)"
 
 
@@ -81,10 +86,7 @@ class EvalCard(io.ComfyNode):
                 JudgeSocket.Input("judge", optional=True, tooltip="From Load Judge. Unconnected: the card says that nothing was judged, and how to get a judge."),
                 RenderSocket.Input("base", optional=True, tooltip="Of a sum or a difference: a render, made in the same way, of what it starts from, such as dog for dog - fur. Unconnected, the word itself stands for it."),
                 EncoderSocket.Input("encoder", optional=True, tooltip="The encoder that the renders were made with. Only needed with other renders."),
-                io.Autogrow.Input(
-                    "renders", template=io.Autogrow.TemplateNames(RenderSocket.Input("render"), [f"render_{n}" for n in range(2, 2 + OTHERS)], min=0), optional=True,
-                    tooltip="Other renders of the same concept. Those from other seeds, made in the same way, say how steady it is; those of other kinds of media, whether they belong together.",
-                ),
+                *(RenderSocket.Input(name, optional=True, tooltip=WHICH) for name in OTHERS),
             ],
             outputs=[
                 io.String.Output(display_name="card", tooltip="All its numbers as JSON."),
@@ -98,9 +100,9 @@ class EvalCard(io.ComfyNode):
     @host.plain
     def execute(
         cls, render: Rendered, judge: HostedEncoder | None = None, base: Rendered | None = None, encoder: HostedEncoder | None = None,
-        renders: dict[str, Rendered | None] | None = None,
+        **renders: Rendered | None,
     ) -> io.NodeOutput:  # fmt: skip
-        others = {name: other for name, other in (renders or {}).items() if other is not None}
+        others = {name: made for name, made in renders.items() if made is not None}
         if others and encoder is None:
             raise ValueError(f"{next(iter(others))} is connected and encoder is not: connect the encoder that the renders were made with")
         court, agreed, stable = None, (), None

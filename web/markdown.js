@@ -1,4 +1,7 @@
-/** The Markdown of an evaluation card as elements. Kept in step with ops/evaluate/card_markdown.py: it reads what that writes, and no more. */
+/**
+ * The Markdown of an evaluation card and of a reading as elements. Kept in step with ops/evaluate/card_markdown.py and
+ * ops/interpret/bundle_views.py: it reads what they write, and no more.
+ */
 
 import { element } from "./rows.js";
 
@@ -34,7 +37,8 @@ function table(lines) {
 
 function block(text) {
     const lines = text.split("\n");
-    if (text.startsWith("## ")) return written(element("div", "title"), text.slice(3));
+    const head = /^#{2,3} /.exec(text);
+    if (head) return written(element("div", "title"), text.slice(head[0].length));
     if (text.startsWith("| ")) return table(lines);
     if (text.startsWith("- ")) {
         const list = document.createElement("ul");

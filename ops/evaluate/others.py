@@ -50,7 +50,7 @@ def sorted_out(own: Known, others: Mapping[str, Known]) -> tuple[list[Render], d
             continue
         mine, its = _recipe(own), _recipe(other)
         if differing := [part for part in mine | its if mine.get(part) != its.get(part)]:
-            raise ValueError(f"{name} was made with another {' and '.join(differing)}: connect the same render from another seed")
+            raise ValueError(f"{name} differs from the render in its {', '.join(differing)}: connect the same render from another seed")
         if made.seed in seeds:
             raise ValueError(f"{name} has the seed {made.seed}, as {seeds[made.seed]} has: connect one from another seed")
         seeds[made.seed] = name
@@ -98,6 +98,6 @@ def _require_same(own: Concept, other: Concept, name: str) -> None:
 
 
 def _recipe(known: Known) -> dict[str, Any]:
-    """All that a render is made by but its seed, and which of its seed's candidates was kept."""
-    rest = {part: value for part, value in known.render.settings.items() if part != "candidate"}
+    """All that a render is made by but its seed. The candidate that was kept is the seed's, and the objective follows from the rest."""
+    rest = {part: value for part, value in known.render.settings.items() if part not in ("candidate", "objective")}
     return {"track": known.render.track, "generator": known.generator.id, **rest}

@@ -156,3 +156,24 @@ def test_within_a_hosts_inference_mode_it_is_the_same_and_can_be_kept(picture, p
         torch.testing.assert_close(found.values, own.values, atol=1e-5, rtol=1e-3)
         assert not found.values.is_inference()
     assert not bundle.shown.is_inference()
+
+
+def test_every_map_is_announced_before_it_is_made_and_can_be_the_last(reader, picture, pocket):
+    told = []
+    played = Played("image")
+    embedding = embed(pocket, played, flame()[None])
+    bundle = reader.render(made("image", flame()), embedding, played, lambda *facts: told.append(facts))
+    count = len(bundle.maps)
+    assert [(done, total) for done, total, _ in told] == [(k, count) for k in range(count)]
+    assert [what for *_, what in told[:-1]] == [found.of for found in bundle.maps[:-1]]
+    assert all(torch.equal(a.values, b.values) for a, b in zip(bundle.maps, picture[0].maps))
+
+    class Cancelled(Exception):
+        pass
+
+    def stop(done, total, what):
+        if done == 1:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        reader.render(made("image", flame()), embedding, played, stop)
