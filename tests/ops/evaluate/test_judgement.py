@@ -222,7 +222,7 @@ def test_an_edit_that_did_what_it_says_succeeds(court, seeing):
     assert by["woman"].change > 0 and abs(by["king"].change) < 0.05
     # each by hand
     directions = Bank(court.encoder).rivals(evaluate("woman", court.encoder))[1]
-    seen = torch.nn.functional.normalize(whole.flatten()[:48], dim=0)
+    seen = at("king - man + woman", court)
     below = int((directions @ seen < at("woman", court) @ seen).sum())
     assert by["woman"].after == pytest.approx((1 + below) / (len(directions) + 1))
 
