@@ -6,6 +6,7 @@ from dataclasses import fields, is_dataclass, replace
 from functools import partial
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from toys import SmallEncoder, ToyDictionary, ToyPicture, ToySound
@@ -13,6 +14,7 @@ from toys import SmallEncoder, ToyDictionary, ToyPicture, ToySound
 from concept_algebra.ops import report
 from concept_algebra.ops.evaluate.judgement import Court
 from concept_algebra.ops.expression import evaluate
+from concept_algebra.ops.interpret.attribution import Attribution
 from concept_algebra.ops.report_markdown import readme
 from concept_algebra.ops.rounding import rounded
 from concept_algebra.ops.showcase import showcase
@@ -53,8 +55,13 @@ def test_no_page_and_no_readme_has_a_minus_before_nothing(tmp_path, encoder, mon
     generators = {"image": partial(ToyPicture, (3, 8, 8)), "audio": ToySound}
     folder = showcase(concept, tmp_path, encoder, generators, steps=2, seeds=3, courts=[Court(judge, encoder.space)])
     (target,) = shown
-    # the folder has taken its name since
-    changed = nearly_nothing(replace(target, renders=[replace(each, file=folder / each.file.name) for each in target.renders]))
+    seen = Attribution(torch.rand(2, 2), "integrated gradients", "image", "fire", 0.3, 0.1, 0.0)
+    # the folder has taken its name since, and this encoder draws no maps
+    known = [
+        replace(each, file=folder / each.file.name, bundle=replace(each.bundle, maps=(seen,), shown=torch.zeros(1, 3, 8, 8, dtype=torch.uint8)))
+        for each in target.renders
+    ]
+    changed = nearly_nothing(replace(target, renders=known))
     assert MINUS.search(f"{-0.001:.2f}") and MINUS.search(f"<td>{-0.001:.0%}</td>") and not MINUS.search("2026-01-0.3 -0.02 a-0")
     for text in (readme(changed), re.sub(r"data:[^\"]*|<style>.*?</style>|<script>.*?</script>", "", page(changed), flags=re.S)):
         assert "0.00" in text and not MINUS.search(text), MINUS.search(text)
