@@ -10,7 +10,7 @@ from ..ops.evaluate.card_markdown import markdown
 from ..ops.evaluate.judgement import GET, Court
 from ..ops.evaluate.judges import load
 from ..ops.evaluate.measure import card_of
-from ..ops.evaluate.others import beside
+from ..ops.evaluate.others import card_beside
 from . import host, host_reading
 from .sockets import ALGEBRA, READING, EncoderSocket, HostedEncoder, JudgeSocket, Rendered, RenderSocket
 
@@ -105,15 +105,14 @@ class EvalCard(io.ComfyNode):
         others = {name: made for name, made in renders.items() if made is not None}
         if others and encoder is None:
             raise ValueError(f"{next(iter(others))} is connected and encoder is not: connect the encoder that the renders were made with")
-        court, agreed, stable = None, (), None
         residents = judge.of(["text"]) if judge else []
         if others:
-            residents += encoder.of(["text", *(each.render.modality for each in (render, *others.values()))])
+            residents += encoder.of(["text", *(made.render.modality for made in (render, *others.values()))])
         host.load(residents)
-        if judge is not None:
-            court = Court(judge.encoder, render.concept.space)
+        court, start = judge and Court(judge.encoder, render.concept.space), base and base.render
         if others:
-            agreed, stable = beside(render, others, encoder.encoder, court)
-        card = card_of(render.render, render.concept, render.generator, court, base and base.render, agreed=agreed, stable=stable)
+            card = card_beside(render, others, encoder.encoder, court, start)
+        else:
+            card = card_of(render.render, render.concept, render.generator, court, start)
         text = markdown(card)
         return io.NodeOutput(card.to_json(), card.verdict.word, text, ui={"text": (text,), "card": (text,)})  # web/card.js draws the latter

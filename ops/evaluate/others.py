@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
 import torch
 
 from ..concept import Concept
 from ..encoders.decoded import Played, embed
-from ..encoders.protocol import Embedding, Encoder
-from ..features.pursuit import Pursuit
+from ..encoders.protocol import Encoder
 from ..generators.protocol import Generator
 from ..render import Render
-from ..space import Modality, SpaceMismatch
-from .agreement import Agreement
-from .cards import agreed
+from ..space import SpaceMismatch
+from .card import Card
+from .cards import cards_of
 from .distractors import Bank
 from .judgement import Court
-from .measure import stability_of
-from .stability import Stability
+from .measure import card_of
 
 SAME = 1e-3
 """How far from 1 the cosine of one concept with itself may come out, evaluated twice."""
@@ -33,16 +32,18 @@ class Known(Protocol):
     generator: Generator
 
 
-def sorted_out(own: Known, others: Mapping[str, Known]) -> tuple[list[Render], dict[Modality, Known]]:
-    """(renders of other seeds, the render of each other modality); others: by the name that an error calls each by.
+def sorted_out(own: Known, others: Mapping[str, Known]) -> tuple[list[Known], list[Known]]:
+    """(those of other seeds, those of other modalities); others: by the name that an error calls each by.
 
-    ValueError for one of another space or concept, for one of the same modality that differs in more than its seed or has a seed that
-    is there already, and for a second one of another modality.
+    ValueError for one of another space, concept or track, for one of the same modality that differs in more than its seed or has a
+    seed that is there already, and for a second one of another modality.
     """
-    seeds, media, again = {own.render.seed: "the render itself"}, {}, []
+    names, again, media = {own.render.seed: "the render itself"}, [], {}
     for name, other in others.items():
         _require_same(own.concept, other.concept, name)
         made = other.render
+        if made.track != own.render.track:
+            raise ValueError(f"{name} is {made.track}, and the render {own.render.track}: connect renders of one track")
         if made.modality != own.render.modality:
             if made.modality in media:
                 raise ValueError(f"{name} is the second {made.modality} render: connect one of each other kind of medium")
@@ -51,38 +52,26 @@ def sorted_out(own: Known, others: Mapping[str, Known]) -> tuple[list[Render], d
         mine, its = _recipe(own), _recipe(other)
         if differing := [part for part in mine | its if mine.get(part) != its.get(part)]:
             raise ValueError(f"{name} differs from the render in its {', '.join(differing)}: connect the same render from another seed")
-        if made.seed in seeds:
-            raise ValueError(f"{name} has the seed {made.seed}, as {seeds[made.seed]} has: connect one from another seed")
-        seeds[made.seed] = name
-        again.append(made)
-    return again, media
-
-
-def beside(
-    own: Known, others: Mapping[str, Known], encoder: Encoder, court: Court | None = None
-) -> tuple[tuple[Agreement, ...], Stability | None]:
-    """(its agreement with each other medium, its stability over seeds; None without other seeds), for `measure.card_of`.
-
-    encoder: what all of them were made with; its towers for text and for each modality among them are at work. Features that
-    stability compares are the concept's own, else words of the vocabulary. Errors as `sorted_out`.
-    """
-    encoder.space.require(own.concept.space)
-    again, media = sorted_out(own, others)
-    found, stable = [], None
-    code = own.concept.code.dictionary if own.concept.code else None
-    if media:
-        outputs = {known.render.modality: _embedded(known, encoder) for known in (own, *media.values())}
-        every = agreed(outputs, own.concept, encoder, Bank(encoder), [court] if court else [], dictionary=code)
-        found = [each for each in every if own.render.modality in each.modalities]
-    if again:
-        stable = stability_of([own.render, *again], own.concept, encoder, own.generator, court, code or Pursuit(encoder.space))
-    return tuple(found), stable
+        if made.seed in names:
+            raise ValueError(f"{name} has the seed {made.seed}, as {names[made.seed]} has: connect one from another seed")
+        names[made.seed] = name
+        again.append(other)
+    return again, list(media.values())
 
 
 @torch.no_grad()
-def _embedded(known: Known, encoder: Encoder) -> tuple[Render, Embedding, Played]:
-    played = Played.by(known.generator)
-    return known.render, embed(encoder, played, known.render.media[None]), played
+def card_beside(own: Known, others: Mapping[str, Known], encoder: Encoder, court: Court | None = None, base: Render | None = None) -> Card:
+    """The card of a render with its stability over seeds, where there are others, and its agreement with each other medium.
+
+    encoder: what all of them were made with; its towers for text and for each modality among them are at work. base: as `card_of`,
+    whose errors come too. Errors else as `sorted_out`.
+    """
+    encoder.space.require(own.concept.space)
+    again, media = sorted_out(own, others)
+    outputs = [(known.render, embed(encoder, known.generator, known.render.media[None]), Played.by(known.generator)) for known in (own, *again, *media)]
+    code = own.concept.code.dictionary if own.concept.code else None
+    card = cards_of(outputs, own.concept, encoder, Bank(encoder), [court] if court else [], dictionary=code)[0]
+    return card if base is None else replace(card, edit=card_of(own.render, own.concept, own.generator, court, base).edit)
 
 
 def _require_same(own: Concept, other: Concept, name: str) -> None:
@@ -100,4 +89,4 @@ def _require_same(own: Concept, other: Concept, name: str) -> None:
 def _recipe(known: Known) -> dict[str, Any]:
     """All that a render is made by but its seed. The candidate that was kept is the seed's, and the objective follows from the rest."""
     rest = {part: value for part, value in known.render.settings.items() if part not in ("candidate", "objective")}
-    return {"track": known.render.track, "generator": known.generator.id, **rest}
+    return {"generator": known.generator.id, **rest}

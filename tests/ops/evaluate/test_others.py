@@ -11,10 +11,9 @@ from concept_algebra.ops.concept import Concept
 from concept_algebra.ops.encoders.decoded import embed
 from concept_algebra.ops.evaluate.distractors import Bank
 from concept_algebra.ops.evaluate.judgement import Court
-from concept_algebra.ops.evaluate.measure import agreements, stability_of
-from concept_algebra.ops.evaluate.others import beside, sorted_out
+from concept_algebra.ops.evaluate.measure import agreements, card_of, stability_of
+from concept_algebra.ops.evaluate.others import card_beside, sorted_out
 from concept_algebra.ops.expression import evaluate
-from concept_algebra.ops.features.pursuit import Pursuit
 from concept_algebra.ops.render import Render, render
 from concept_algebra.ops.tracks import settings
 
@@ -50,39 +49,44 @@ def clip(encoder):
 def test_other_seeds_say_how_steady_a_render_is(pictures, encoder):
     own, *others = pictures
     court = Court(Witness(), encoder.space)
-    agreed, stable = beside(own, dict(zip("ab", others)), encoder, court)
-    assert agreed == ()
-    renders = [made.render for made in pictures]
-    assert stable == stability_of(renders, own.concept, encoder, own.generator, court, Pursuit(encoder.space))
+    named = dict(zip("ab", others))
+    card = card_beside(own, named, encoder, court)
+    assert card == replace(card_of(own.render, own.concept, own.generator, court), stability=card.stability)
+    assert card.stability == stability_of([made.render for made in pictures], own.concept, encoder, own.generator, court)
     # three seeds have an interval, where a judge was there to give a percentile
-    assert stable.seeds == 3 and len(stable.percentiles) == 3 and stable.overlap is not None
-    assert beside(own, dict(zip("ab", others)), encoder)[1].percentiles == ()
-    assert beside(own, {"a": others[0]}, encoder, court)[1].percentile is None
+    assert card.stability.seeds == 3 and len(card.stability.percentiles) == 3
+    assert card_beside(own, named, encoder).stability.percentiles == ()
+    assert card_beside(own, {"a": others[0]}, encoder, court).stability.percentile is None
 
 
 def test_other_media_say_whether_they_belong_together_by_the_encoder_and_by_the_judge(pictures, sound, clip, encoder):
     own = pictures[0]
     others = {"a": sound, "b": clip}
-    agreed, stable = beside(own, others, encoder)
+    card = card_beside(own, others, encoder)
     seen = {made.render.modality: embed(encoder, made.generator, made.render.media[None]) for made in (own, sound, clip)}
     expected = [each for each in agreements(seen, own.concept, Bank(encoder), encoder.space) if "image" in each.modalities]
-    assert stable is None and list(agreed) == expected
-    assert [each.modalities for each in agreed] == [("image", "audio"), ("image", "video")] and not any(each.independent for each in agreed)
-    judged, _ = beside(own, others, encoder, Court(Witness(), encoder.space))
+    assert card.stability is None and list(card.agreement) == expected
+    assert [each.modalities for each in expected] == [("image", "audio"), ("image", "video")] and not any(each.independent for each in expected)
+    judged = card_beside(own, others, encoder, Court(Witness(), encoder.space)).agreement
+    assert judged[:2] == card.agreement
     assert [(each.modalities, each.independent) for each in judged[2:]] == [(("image", "audio"), True), (("image", "video"), True)]
-    assert judged[:2] == agreed
 
 
-def test_both_at_once(pictures, sound, encoder):
+def test_both_at_once_beside_an_edit_that_is_measured_against_a_base(pictures, sound, encoder):
     own, second, _ = pictures
-    agreed, stable = beside(own, {"render_2": sound, "render_3": second}, encoder)
-    assert [each.modalities for each in agreed] == [("image", "audio")] and stable.seeds == 2
+    base = drawn(encoder, ToyPicture(), 1, "fire").render
+    court = Court(Witness(), encoder.space)
+    card = card_beside(own, {"render_2": sound, "render_3": second}, encoder, court, base)
+    assert [each.modalities for each in card.agreement][0] == ("image", "audio") and card.stability.seeds == 2
+    assert card.edit == card_of(own.render, own.concept, own.generator, court, base).edit and card.edit.base_is == "a render of it"
+    with pytest.raises(ValueError, match="the base is audio"):
+        card_beside(own, {"render_3": second}, encoder, court, sound.render)
 
 
 def test_a_candidate_is_a_matter_of_the_seed(encoder):
     own, other = (drawn(encoder, ToyPicture(), seed, candidates=3) for seed in (1, 2))
     other = replace(other, render=replace(other.render, settings=other.render.settings | {"candidate": (own.render.settings["candidate"] + 1) % 3}))
-    assert sorted_out(own, {"a": other}) == ([other.render], {})
+    assert sorted_out(own, {"a": other}) == ([other], [])
 
 
 def test_what_does_not_fit_is_refused_by_name(pictures, sound, encoder):
@@ -90,7 +94,7 @@ def test_what_does_not_fit_is_refused_by_name(pictures, sound, encoder):
 
     def told(**others):
         with pytest.raises(ValueError) as raised:
-            beside(own, others, encoder)
+            card_beside(own, others, encoder)
         return str(raised.value)
 
     assert told(render_2=drawn(encoder, ToyPicture(), 2, "fire")) == (
@@ -103,7 +107,7 @@ def test_what_does_not_fit_is_refused_by_name(pictures, sound, encoder):
     assert "render_2 differs from the render in its schedule:" in told(render_2=drawn(encoder, ToyPicture(), 2, steps=4))
     assert "render_2 differs from the render in its generator:" in told(render_2=drawn(encoder, ToyPicture(mean=0.5), 2))
     natural = replace(second, render=replace(second.render, track="natural"))
-    assert "render_2 differs from the render in its track:" in told(render_2=natural)
+    assert told(render_2=natural) == "render_2 is natural, and the render honest: connect renders of one track"
     changed = replace(second.concept, vector=-second.concept.vector)
     assert "is of another 'fire + water' than the render" in told(render_2=replace(second, concept=changed))
 
@@ -112,14 +116,14 @@ def test_another_space_is_refused_by_name(pictures, encoder):
     own, second, _ = pictures
     foreign = Witness()
     with pytest.raises(ValueError, match="^render_2: concepts of different spaces do not mix"):
-        beside(own, {"render_2": replace(second, concept=evaluate("fire + water", foreign))}, encoder)
+        card_beside(own, {"render_2": replace(second, concept=evaluate("fire + water", foreign))}, encoder)
     with pytest.raises(ValueError, match="different spaces"):
-        beside(own, {"render_2": second}, foreign)
+        card_beside(own, {"render_2": second}, foreign)
 
 
 def test_it_is_the_same_under_a_hosts_inference_mode(pictures, sound, encoder):
     own, second, _ = pictures
     others = {"a": sound, "b": second}
     with torch.inference_mode():
-        inside = beside(own, others, SmallEncoder())
-    assert inside == beside(own, others, encoder)
+        inside = card_beside(own, others, SmallEncoder())
+    assert inside == card_beside(own, others, encoder)
