@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from comfy_api.latest import io, ui
 from torch import Tensor
@@ -14,13 +15,16 @@ from ..ops.features.dictionary import Dictionary
 from ..ops.features.pursuit import Pursuit
 from ..ops.interpret.attribution import PLANES
 from ..ops.interpret.bundle import Bundle
-from ..ops.interpret.bundle_views import figure, markdown, overlays
+from ..ops.interpret.bundle_views import figure, markdown
+from ..ops.interpret.overlay import overlay
 from ..ops.interpret.probes import every_shipped
 from ..ops.interpret.reader import Reader, Watch
 from ..ops.interpret.readout import spoken
 from ..ops.media import write_png
 from ..ops.provenance import KEY, provenance
+from ..ops.report_bundle import face
 from . import host, host_reading
+from .attribution import told
 from .load import mark
 from .probe import trained
 from .sockets import READING, EncoderSocket, HostedEncoder, Rendered, RenderSocket, SAESocket
@@ -69,17 +73,31 @@ class Interpret(io.ComfyNode):
             progress.say(f"map {done + 1} of {total}: {what}")
 
         bundle, unread = read(render, encoder, sae, watch)
-        sheet, report, words = figure(bundle), markdown(bundle), spoken([(word.text, word.cosine) for word in bundle.words])
-        lines = [f"cosine {bundle.cosine:.2f}; reads as {words}", *unread]
+        near = [(word.text, word.cosine) for word in bundle.words]
+        sheet, report = figure(bundle), markdown(bundle)
+        lines = [f"reads as {spoken(near[:3])}", *unread]
         if prefix := filename_prefix.strip():
             inside = host.inscription(cls.hidden.prompt, cls.hidden.extra_pnginfo, {KEY: provenance(render.render, render.concept, render.generator)})
             lines.insert(0, f"kept in {kept(bundle, sheet, prefix, inside)}")
         # the page runs lines together
         host.note(";\n".join(lines))
-        shown = [file for each in overlays(bundle) for file in ui.PreviewImage(each.movedim(0, -1)[None], cls=cls).as_dict()["images"]]
-        # web/card.js draws both; over a list of renders, each text has its own pictures
-        drawn = {"card": (report,), "figures": (shown,)}
-        return io.NodeOutput(sheet.movedim(0, -1)[None], words, report, bundle.to_json(), ui={"text": (report,), **drawn})
+        # web/card.js draws both; over a list of renders, each text has its own maps
+        drawn = {"card": (report,), "maps": (cls.maps(bundle),)}
+        return io.NodeOutput(sheet.movedim(0, -1)[None], spoken(near), report, bundle.to_json(), ui={"text": (report,), **drawn})
+
+    @classmethod
+    def maps(cls, bundle: Bundle) -> list[dict[str, Any]]:
+        """Of each map, for the node: a small picture of it, one to open with title and scale, and what it says."""
+        if bundle.shown is None:
+            return []
+        shown = bundle.shown.float() / 255
+        sizes = {"small": face, "large": overlay}
+        return [{"said": told(found)} | {size: cls.temporary(draw(found, shown)) for size, draw in sizes.items()} for found in bundle.maps]
+
+    @classmethod
+    def temporary(cls, picture: Tensor) -> dict[str, str]:
+        """Keep a picture [3, H, W] until ComfyUI starts again, and say where, as a node's output names a file."""
+        return ui.PreviewImage(picture.movedim(0, -1)[None], cls=cls).as_dict()["images"][0]
 
 
 def read(render: Rendered, encoder: HostedEncoder, sae: Dictionary | None, watch: Watch) -> tuple[Bundle, list[str]]:

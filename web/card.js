@@ -6,26 +6,28 @@ import { drawn } from "./markdown.js";
 import { after, placeOf, style } from "./placed.js";
 import { element } from "./rows.js";
 
-const HEIGHT = 220;
-// What stands on a node before it has run, and the size of one just made; a saved one has its own.
+// What stands on a node before it has run, the least height of its card, and the size of one just made; a saved one has its own.
 const NODES = {
-    ConceptAlgebra_EvalCard: { empty: "Run to see whether it worked.", size: [440, 420] },
-    ConceptAlgebra_Interpret: { empty: "Run to read the render.", size: [560, 760] },
+    ConceptAlgebra_EvalCard: { empty: "Run to see whether it worked.", least: 220, size: [440, 420] },
+    ConceptAlgebra_Interpret: { empty: "Run to read the render.", least: 420, size: [600, 800] },
 };
 const cards = new Map(); // of the nodes that are in a graph
 // The element that a card lies in, by the place of its node; see web/features.js.
 const hosts = new Map();
 
-/** The pictures of one text, each of which opens by itself when it is clicked. */
-function figures(files) {
-    const root = element("div", "figures");
-    for (const file of files) {
-        const link = root.appendChild(document.createElement("a"));
-        const picture = link.appendChild(element("img", "figure"));
-        Object.assign(link, { href: api.apiURL(`/view?${new URLSearchParams(file)}`), target: "_blank", title: "open by itself" });
-        picture.src = link.href;
+const addressOf = ({ filename, subfolder, type }) => api.apiURL(`/view?${new URLSearchParams({ filename, subfolder, type })}`);
+
+/** The maps of one reading beside each other; each opens with its title and scale. */
+function drawnMaps(maps) {
+    if (!maps?.length) return [];
+    const list = element("div", "maps");
+    for (const { said, small, large } of maps) {
+        const link = list.appendChild(element("a", "map"));
+        const picture = Object.assign(document.createElement("img"), { src: addressOf(small), alt: said });
+        Object.assign(link, { href: addressOf(large), target: "_blank", title: "open with its scale" });
+        link.append(picture, element("span", "said", said));
     }
-    return root;
+    return [element("p", "said", "Where it was seen: red speaks for it, blue against it."), list];
 }
 
 function createCard(empty) {
@@ -34,7 +36,7 @@ function createCard(empty) {
     for (const kind of ["wheel", "pointerdown"]) root.addEventListener(kind, (event) => event.stopPropagation());
     // over a list of renders there are several
     const show = (output) => {
-        const parts = output?.card?.flatMap((text, index) => [...drawn(text), figures(output.figures?.[index] ?? [])]);
+        const parts = output?.card?.flatMap((text, index) => [...drawnMaps(output.maps?.[index]), ...drawn(text)]);
         if (parts?.length) root.replaceChildren(...parts);
     };
     return { root, show };
@@ -54,7 +56,7 @@ app.registerExtension({
         const card = createCard(kind.empty);
         const host = element("div", "host");
         host.append(card.root);
-        const options = { serialize: false, hideOnZoom: false, getMinHeight: () => HEIGHT, getValue: () => "", setValue: () => {} };
+        const options = { serialize: false, hideOnZoom: false, getMinHeight: () => kind.least, getValue: () => "", setValue: () => {} };
         const widget = node.addDOMWidget("card", "concept_algebra_card", host, options);
         widget.serialize = false;
         node.setSize?.(kind.size.map((side, index) => Math.max(side, node.size[index])));
@@ -62,6 +64,7 @@ app.registerExtension({
             const place = placeOf(node);
             if (!hosts.has(place)) hosts.set(place, host);
             widget.element = hosts.get(place);
+            widget.element.style.minHeight = `${kind.least}px`; // Nodes 2.0 asks the element
             widget.element.replaceChildren(card.root);
             cards.set(node, card);
         });

@@ -27,14 +27,10 @@ def figure(bundle: Bundle) -> Tensor:
     parts = [chart(near, (), f"{bundle.expression}, {bundle.modality} {bundle.track}: nearest words, by cosine")]
     if bundle.features:
         parts.append(chart(there, (), "features of it, in shares of its length"))
-    parts += overlays(bundle)
+    if bundle.shown is not None:
+        parts += [overlay(found, bundle.shown.float() / 255) for found in bundle.maps]
     rows = [_joined(parts[at : at + ACROSS], across=True) for at in range(0, len(parts), ACROSS)]
     return _joined(rows, across=False)
-
-
-def overlays(bundle: Bundle) -> list[Tensor]:
-    """Every map over its medium, as pictures [3, h, w] in 0..1; none of a bundle without maps."""
-    return [] if bundle.shown is None else [overlay(found, bundle.shown.float() / 255) for found in bundle.maps]
 
 
 def markdown(bundle: Bundle, picture: str | None = None) -> str:
