@@ -18,6 +18,8 @@ from concept_algebra.ops.interpret.bundle import Bundle
 from concept_algebra.ops.interpret.probes import SHIPPED, Probe
 from concept_algebra.ops.provenance import KEY
 
+TEXT = 3  # the kind of ComfyUI's binary messages that carries a node's running text
+
 
 def read(expression="dog + ball", generator="pocket image", prefix="", seed=5, **sockets):
     """A render with its Interpret and what that gives."""
@@ -45,6 +47,13 @@ def written(server):
     """What lies in the output folder."""
     folder = server.folder / "output"
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def on_node(heard):
+    """The lines that the reading's node has shown, oldest first."""
+    name = b"reading"
+    start = len(name).to_bytes(4, "big") + name
+    return [payload.removeprefix(start).decode() for kind, payload in heard.binary if kind == TEXT and payload.startswith(start)]
 
 
 def test_a_reading_says_what_its_bundle_holds_and_writes_nothing(server):
@@ -107,9 +116,9 @@ def test_probes_of_ones_own_are_asked_where_they_are_of_this_encoder(server, pro
     (probes / "torn.safetensors").write_bytes(b"torn")
     with Listener(server.port) as heard:
         after = json.loads(said(server.run(read()), "bundle"))["answers"]
-        said_on_node = "\n".join(text for name, text in heard.texts if name == "reading")
+        while not any("torn.safetensors is not a safetensors file" in line for line in on_node(heard)):
+            time.sleep(0.02)
     assert after == [*before, {"what": "round", "probability": 0.5, "warning": None}]
-    assert "torn.safetensors is not a safetensors file" in said_on_node
 
 
 def test_features_are_those_of_the_sae(server):
@@ -141,11 +150,11 @@ def test_another_encoder_is_refused(server, languagebind):
 def test_cancel_is_heeded_between_maps_and_leaves_nothing(server):
     with Listener(server.port) as heard:
         queued = server.queue(read("bell + fire", "pocket video", prefix="cancelled/reading"))
-        while not any(name == "reading" and text.startswith("map 1 of 4: bell + fire") for name, text in heard.texts):
+        while not "map 1 of 4: bell + fire" in on_node(heard):
             time.sleep(0.02)
         server.post("/interrupt", {})
         done = server.wait(queued)
-        maps = [text for name, text in heard.texts if name == "reading" and text.startswith("map ")]
+        maps = [line for line in on_node(heard) if line.startswith("map ")]
     assert done["status"]["messages"][-1][0] == "execution_interrupted" and len(maps) == 1
     assert not [path for path in written(server) if path.startswith("cancelled/")]
 
