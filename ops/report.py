@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from io import BytesIO
@@ -13,9 +14,8 @@ from PIL import Image
 from torch import Tensor
 
 from .curves import curves
-from .evaluate.agreement import Agreement
 from .evaluate.card import Card
-from .evaluate.cards import PHRASE
+from .rounding import rounded
 from .interpret.bundle import Bundle
 from .interpret.readout import Composition
 from .media import as_bytes
@@ -33,7 +33,7 @@ NAMES: dict[Modality, str] = {"text": "In words", "image": "Picture", "audio": "
 @dataclass(frozen=True)
 class Rendered:
     """One render with its file, which goes into the page whole, a picture of its media [3, H, W] in 0..1, what it reads of itself and
-    its card."""
+    its card. others: of the same from other seeds, (seed, picture [3, H, W], cosine)."""
 
     render: Render
     file: Path
@@ -41,18 +41,18 @@ class Rendered:
     pictures: list[tuple[int, Tensor, Reading]]
     bundle: Bundle
     card: Card
+    others: Sequence[tuple[int, Tensor, float]] = ()
 
 
 @dataclass(frozen=True)
 class Target:
-    """What a page shows: the expression, the phrase it reads as with what that reads of itself (None without the text), the words
-    nearest to it, its renders, and the agreements of the phrase with the honest ones."""
+    """What a page shows: the expression, the phrase it reads as with what that reads of itself and its card (None without the
+    text), the words nearest to it, and its renders."""
 
     expression: str
-    said: tuple[Composition, Bundle] | None
+    said: tuple[Composition, Bundle, Card] | None
     words: Reading
     renders: list[Rendered]
-    said_agreement: list[Agreement]
     facts: list[tuple[str, str]]
 
 
@@ -60,8 +60,8 @@ def page(target: Target) -> str:
     """The whole index.html of one target, with its media in it; they also lie beside it, for who wants them."""
     parts = [_header(_formula(target.expression), "showcase")]
     if target.said:
-        composition, bundle = target.said
-        parts.append(_section("text", verdict(PHRASE) + _said(composition) + _words(target.words) + readings([bundle])))
+        composition, bundle, card = target.said
+        parts.append(_section("text", verdict(card.verdict) + _said(composition) + _words(target.words) + readings([bundle])))
     for modality in ("image", "audio", "video"):
         pair = [rendered for rendered in target.renders if rendered.render.modality == modality]
         if pair:
@@ -128,7 +128,7 @@ def _section(modality: Modality, body: str) -> str:
 def _said(said: Composition) -> str:
     """The phrase, and under it its search: what each round kept, best first."""
     rounds = "".join(
-        f"<li>{', '.join(f'{escape(phrase)} <data>{score:.2f}</data>' for phrase, score in kept)}</li>" for kept in said.rounds
+        f"<li>{', '.join(f'{escape(phrase)} <data>{rounded(score)}</data>' for phrase, score in kept)}</li>" for kept in said.rounds
     )
     return f'<p class="phrase">{escape(said.phrase)}</p><p class="grown">composed in {len(said.rounds)} rounds, each of which kept:</p><ol class="search">{rounds}</ol>'
 
@@ -154,7 +154,7 @@ def _words(words: Reading, limit: int = 8) -> str:
     top = max(cosine for _, cosine in words) or 1.0
     items = (
         f'<li><span>{escape(word)}</span><meter min="0" max="1" value="{max(0.0, cosine / top):.3f}"></meter>'
-        f"<data>{cosine:.2f}</data></li>"
+        f"<data>{rounded(cosine)}</data></li>"
         for word, cosine in words[:limit]
     )
     return f'<ol class="words">{"".join(items)}</ol>'
@@ -162,7 +162,7 @@ def _words(words: Reading, limit: int = 8) -> str:
 
 def _pair(pair: list[Rendered], expression: str) -> str:
     sides = "".join(
-        f'<div><h3 class="{shown.render.track}">{shown.render.track} <data>{shown.render.cosine:.2f}</data></h3>'
+        f'<div><h3 class="{shown.render.track}">{shown.render.track} <data>{rounded(shown.render.cosine)}</data></h3>'
         f"{_words(shown.render.looks[-1][2], 5)}</div>"
         for shown in pair
     )
@@ -174,7 +174,7 @@ def _pair(pair: list[Rendered], expression: str) -> str:
     notes += readings([shown.bundle for shown in pair])
     seen = "".join(maps(shown.bundle, photo_uri) for shown in pair)
     stage = _players(pair, expression) if pair[0].render.modality == "audio" else _compare(pair, expression)
-    strips = "".join(_strip(shown) for shown in pair)
+    strips = "".join(_strip(shown) + _others(shown) for shown in pair)
     return f'{judged}<div class="pair"><div class="stage">{stage}{_files(pair)}{seen}</div><div class="notes">{notes}</div></div>{strips}'
 
 
@@ -224,6 +224,15 @@ def _strip(shown: Rendered) -> str:
         for step, picture, words in (shown.pictures[index] for index in chosen)
     )
     return f'<ol class="strip {shown.render.track}" aria-label="{shown.render.track}, on the way">{frames}</ol>'
+
+
+def _others(shown: Rendered) -> str:
+    """The same from other seeds, side by side; "" without any."""
+    frames = "".join(
+        f'<li><img src="{photo_uri(picture)}" alt=""><span>seed {seed}</span><data>cosine {rounded(cosine)}</data></li>' for seed, picture, cosine in shown.others
+    )
+    track = shown.render.track
+    return f'<h3 class="{track} seeds">{track} from other seeds</h3><ol class="strip {track}">{frames}</ol>' if frames else ""
 
 
 def _facts(facts: list[tuple[str, str]]) -> str:

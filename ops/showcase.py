@@ -8,7 +8,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -21,7 +21,7 @@ from .concept import Concept
 from .encoders.decoded import Played, embed
 from .encoders.protocol import Encoder
 from .evaluate.card import Card
-from .evaluate.cards import PHRASE, cards_of
+from .evaluate.cards import Output, cards_of
 from .evaluate.distractors import Bank
 from .evaluate.judgement import Court
 from .features.pursuit import Pursuit
@@ -69,6 +69,7 @@ def showcase(
     *,
     text: bool = True,
     seed: int = 0,
+    seeds: int = 1,
     quick: bool = False,
     steps: int | None = None,
     candidates: Mapping[Modality, int] = MappingProxyType({}),
@@ -81,13 +82,16 @@ def showcase(
 
     generators: what makes each modality's on `device`; one is made when its turn comes and let go after it, and of the encoder's
     towers only those that are at work are on the device. candidates: as in `tracks.both`, of the modalities that it names.
-    courts: judges, by which no render is optimised. measures: of the encoder, made here unless given.
+    seeds: how many each render is made from, `seed` and those after it, at as many times the cost: the first is shown, and the
+    others say how stable it is. courts: judges, by which no render is optimised. measures: of the encoder, made here unless given.
 
     The folder holds PNG, WAV and MP4 of each track, phrase.txt, run.json, index.html with all of it inside, README.md, and in
     readings/ a folder for each of them with bundle.json, maps.safetensors, figure.png and card.json. It is built
     aside and takes its name when it is whole, in place of an earlier one for the same expression; on any error
-    or interruption nothing of it stays. Returns the folder. Raises what `render` raises, and OSError.
+    or interruption nothing of it stays. Returns the folder. Raises what `render` raises, OSError, and ValueError for no seeds.
     """
+    if seeds < 1:
+        raise ValueError(f"seeds must be at least 1, not {seeds}")
     began = time.monotonic()
     expression, space = str(concept), encoder.space
     device = torch.device(device)
@@ -100,37 +104,45 @@ def showcase(
         with torch.no_grad():
             phrase = composition.phrase, encoder.text([composition.phrase])
         said = composition, reader.phrase(composition, phrase[1], seed)
-    outputs, bundles, weights = [], [], {}
+    outputs, others, bundles, weights = [], [], [], {}
     for modality, make in generators.items():
         keep_on(device, encoder.towers, {modality})
         generator = make()
         weights[modality], played = generator.id, Played.by(generator)
         seen = lambda dial, step, modality=modality: watch(modality, "natural" if dial else "honest", step)  # noqa: E731
-        made = both(concept, encoder, generator, seed, quick=quick, steps=steps, candidates=candidates.get(modality), watch=seen)
+        made = [
+            each
+            for nth in range(seed, seed + seeds)
+            for each in both(concept, encoder, generator, nth, quick=quick, steps=steps, candidates=candidates.get(modality), watch=seen)
+        ]
         # the next may be as large, and the two would not fit beside each other
         del generator
         let_go(device)
         for each in made:
             with torch.no_grad():
                 embedding = embed(encoder, played, each.media[None])
-            outputs.append((each, embedding, played))
-            bundles.append(reader.render(each, embedding, played))
+            if each.seed == seed:
+                outputs.append((each, embedding, played))
+                bundles.append(reader.render(each, embedding, played))
+            else:
+                others.append((replace(each, looks=[]), embedding, played))
     # pursuit of some hundred rivals' words for each pair of outputs would take as long as a render
     features = concept.code.dictionary if concept.code else None
-    cards, said_agreement = cards_of(outputs, concept, encoder, measures.bank, courts, phrase, features)
+    cards = cards_of([*outputs, *others], concept, encoder, measures.bank, courts, phrase, features, seed)
+    said = (*said, cards[-1]) if said else None
     folder = Path(out) / slug(expression)
     seconds = time.monotonic() - began
     run = {
-        **run_record.asked(concept, encoder, text, seed, quick, steps, candidates, courts),
+        **run_record.asked(concept, encoder, text, seed, quick, steps, candidates, courts, seeds),
         "seconds": round(seconds, 1),
         "uncentred": sorted((concept.modalities | generators.keys()).difference(space.means)),
         "weights": weights,
-        "text": asdict(said[0]) | {"words": words, "verdict": asdict(PHRASE), "agreement": [asdict(each) for each in said_agreement]} if said else None,
-        "renders": [run_record.of_render(made, _file(made), card) for (made, *_), card in zip(outputs, cards)],
+        "text": asdict(said[0]) | {"words": words, "verdict": asdict(said[2].verdict)} if said else None,
+        "renders": [run_record.of_render(made, _file(made), card, _again(made, others)) for (made, *_), card in zip(outputs, cards)],
     }
     renders = [made for made, *_ in outputs]
     facts = [
-        ("seed", str(seed)),
+        ("seed", str(seed) if seeds == 1 else f"{seed}, and {seeds - 1} more after it"),
         ("space", space.id),
         ("steps", ", ".join(f"{made.modality} {len(made.trajectory)}" for made in renders if made.track == "honest")),
         ("natural by", ", ".join(sorted({run_record.held_by(made) for made in renders if made.track == "natural"}))),
@@ -144,12 +156,13 @@ def showcase(
             _write_media(file, made, played, {"expression": expression, "seed": str(seed), "track": made.track})
             _write_readings(aside / READINGS / file.stem, bundle, card)
             pictures = [(step, picture(media, made.modality), reading) for step, media, reading in made.looks]
-            shown.append(report.Rendered(made, file, picture(made.media, made.modality), pictures, bundle, card))
+            faces = [(again.seed, picture(again.media, made.modality), again.cosine) for again in _again(made, others)]
+            shown.append(report.Rendered(made, file, picture(made.media, made.modality), pictures, bundle, card, faces))
         if said:
             write_text(aside / "phrase.txt", said[0].phrase + "\n")
-            _write_readings(aside / READINGS / "text", said[1])
+            _write_readings(aside / READINGS / "text", *said[1:])
         write_text(aside / run_record.NAME, json.dumps(with_nulls(run), indent=1, allow_nan=False))
-        target = report.Target(expression, said, words, shown, said_agreement, facts)
+        target = report.Target(expression, said, words, shown, facts)
         write_text(aside / "index.html", report.page(target))
         write_text(aside / "README.md", readme(target))
     return folder
@@ -193,6 +206,11 @@ def picture(media: Tensor, modality: Modality) -> Tensor:
     return ((1 - share) * colours[below] + share * colours[below + 1]).permute(2, 0, 1)
 
 
+def _again(made: Render, others: Sequence[Output]) -> list[Render]:
+    """The same from other seeds."""
+    return [each for each, *_ in others if (each.modality, each.track) == (made.modality, made.track)]
+
+
 def _file(made: Render) -> str:
     return f"{made.modality}-{made.track}.{ {'image': 'png', 'audio': 'wav', 'video': 'mp4'}[made.modality] }"
 
@@ -206,9 +224,8 @@ def _write_media(path: Path, made: Render, played: Played, provenance: dict[str,
         write_mp4(path, made.media, played.fps, 3, provenance)
 
 
-def _write_readings(folder: Path, bundle: Bundle, card: Card | None = None) -> None:
+def _write_readings(folder: Path, bundle: Bundle, card: Card) -> None:
     folder.mkdir(parents=True)
     bundle.save(folder)
     write_png(folder / "figure.png", figure(bundle))
-    if card:
-        write_text(folder / "card.json", card.to_json())
+    write_text(folder / "card.json", card.to_json())
