@@ -51,7 +51,8 @@ def stability_told(found: Stability) -> str:
     if found.percentiles:
         hits = round(found.recognised.estimate * found.seeds)
         values = ", ".join(rounded(p, ".3f") for p in found.percentiles)
-        facts.append(f"recognised {hits} times, a rate of {_interval(found.recognised)}")
+        rate = f"{rounded(found.recognised.low, '.0%')} to {rounded(found.recognised.high, '.0%')}"
+        facts.append(f"recognised {hits} times ({LEVEL:.0%} interval of the rate {rate})")
         few = f"; an interval needs {FEWEST} seeds" if found.seeds < FEWEST else ""
         facts.append(f"percentiles {values}" + (f", in all {_interval(found.percentile)}" if found.percentile else few))
     facts.append(f"every two of them alike with a mean cosine of {rounded(found.cosine)}, by the encoder they were made with")
