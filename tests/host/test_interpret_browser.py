@@ -4,7 +4,7 @@ from copy import deepcopy
 
 import pytest
 from graphs import node, render
-from test_browser import browser, page, pytestmark  # noqa: F401
+from test_browser import browser, load, page, pytestmark  # noqa: F401
 
 CARD = """kind => {
     const node = app.graph.nodes.find(n => n.type === `ConceptAlgebra_${kind}`);
@@ -30,6 +30,7 @@ def shown(page):  # noqa: F811
     """The page, with Interpret in view beside Eval Card and the rest out of the way, before a run."""
     mode = page.evaluate("() => !!LiteGraph.vueNodesMode")
     # each renderer's run is one of its own, not the other's from the cache
+    page.keyboard.press("Escape")  # what a fresh profile is offered first
     page.evaluate("graph => app.loadApiJson(graph, 'reading')", graph(20 + 2 * mode))
     page.wait_for_function("() => app.graph.nodes.length === 7")
     page.wait_for_timeout(500)
@@ -37,10 +38,9 @@ def shown(page):  # noqa: F811
         for (const node of app.graph.nodes) node.pos = [node.pos[0] + 3000, node.pos[1]];
         app.graph.nodes.find(n => n.type === 'ConceptAlgebra_Interpret').pos = [0, 0];
         app.graph.nodes.find(n => n.type === 'ConceptAlgebra_EvalCard').pos = [660, 0];
-        app.canvas.ds.scale = 1;
-        app.canvas.ds.offset = [120, 120];
-        app.canvas.setDirty(true, true);
     }""")
+    load(page, page.evaluate("() => app.graph.serialize()"))
+    page.evaluate("() => { app.canvas.ds.scale = 1; app.canvas.ds.offset = [120, 120]; app.canvas.setDirty(true, true); }")
     page.wait_for_timeout(500)
     return page
 
