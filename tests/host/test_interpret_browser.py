@@ -4,7 +4,7 @@ from copy import deepcopy
 
 import pytest
 from graphs import node, render
-from test_browser import browser, load, page, pytestmark  # noqa: F401
+from test_browser import browser, page, pytestmark  # noqa: F401
 
 CARD = """kind => {
     const node = app.graph.nodes.find(n => n.type === `ConceptAlgebra_${kind}`);
@@ -30,7 +30,6 @@ def shown(page):  # noqa: F811
     """The page, with Interpret in view beside Eval Card and the rest out of the way, before a run."""
     mode = page.evaluate("() => !!LiteGraph.vueNodesMode")
     # each renderer's run is one of its own, not the other's from the cache
-    page.keyboard.press("Escape")  # what a fresh profile is offered first
     page.evaluate("graph => app.loadApiJson(graph, 'reading')", graph(20 + 2 * mode))
     page.wait_for_function("() => app.graph.nodes.length === 7")
     page.wait_for_timeout(500)
@@ -39,7 +38,10 @@ def shown(page):  # noqa: F811
         app.graph.nodes.find(n => n.type === 'ConceptAlgebra_Interpret').pos = [0, 0];
         app.graph.nodes.find(n => n.type === 'ConceptAlgebra_EvalCard').pos = [660, 0];
     }""")
-    load(page, page.evaluate("() => app.graph.serialize()"))
+    # what lies where is told anew by loading it; as text, for what is undefined would come back as null
+    page.evaluate("() => app.loadGraphData(JSON.parse(JSON.stringify(app.graph.serialize())))")
+    page.wait_for_function("() => app.graph.nodes.length === 7")
+    page.keyboard.press("Escape")  # closes what a fresh profile is offered first
     page.evaluate("() => { app.canvas.ds.scale = 1; app.canvas.ds.offset = [120, 120]; app.canvas.setDirty(true, true); }")
     page.wait_for_timeout(500)
     return page
