@@ -9,6 +9,7 @@ class ConceptAlgebra(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         from . import (
             algebra, attribution, calibrate, checkpoint, encode, features, files, judge, lists, load, priors, probe, read, render, sae, save,
+            showcase,
         )  # fmt: skip
 
         # here and not in on_load, which ComfyUI 0.8 does not call first
@@ -44,6 +45,7 @@ class ConceptAlgebra(ComfyExtension):
             read.ConceptReadout,
             read.CompareTracks,
             judge.EvalCard,
+            showcase.Showcase,
             attribution.AttributionOverlay,
             probe.Probe,
             probe.TrainProbe,

@@ -7,10 +7,13 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -39,10 +42,14 @@ from .report_markdown import readme
 from .runtime import keep_on, let_go
 from .signal import FLOOR, log_mel
 from .space import Modality
-from .tracks import both
+from .tracks import Hold, both
 
 READINGS = "readings"
 Watch = Callable[[Modality, Track, Step], None]
+Part = Literal["drawing", "reading", "judging"]
+AtWork = Callable[[Part, Modality | None], AbstractContextManager[None]]
+"""Given what a showcase is about to do and of which modality, a context within which all that it takes is where it can work:
+to draw, the encoder's tower and the generator; to read, the tower; to judge, which is of all modalities at once (None), the judges."""
 _COLOURS = ((8, 6, 20), (58, 20, 92), (140, 35, 105), (217, 82, 72), (250, 168, 88), (252, 246, 205))
 
 
@@ -76,12 +83,19 @@ def showcase(
     measures: Measures | None = None,
     device: torch.device | str = "cpu",
     watch: Watch = lambda modality, track, step: None,
+    hold: Hold | None = None,
+    at_work: AtWork | None = None,
+    watch_alone: Callable[[Modality, int, int], None] = lambda modality, done, total: None,
+    inside: Mapping[str, str] = MappingProxyType({}),
+    told: Callable[[report.Target], None] = lambda target: None,
 ) -> Path:
     """Render a concept with each generator on both tracks, and write a folder named for it under `out`.
 
     generators: what makes each modality's on `device`; one is made when its turn comes and let go after it, and of the encoder's
     towers only those that are at work are on the device. candidates: as in `tracks.both`, of the modalities that it names.
-    courts: judges, by which no render is optimised. measures: of the encoder, made here unless given.
+    courts: judges, by which no render is optimised. measures: of the encoder, made here unless given. hold, watch_alone: as in
+    `tracks.both`. at_work: what moves towers and judges; unless given, `device` gets the tower that is at work. inside: further text
+    for the files of media. told: shown what the page shows, once the folder is whole.
 
     The folder holds PNG, WAV and MP4 of each track, phrase.txt, run.json, index.html with all of it inside, README.md, and in
     readings/ a folder for each of them with bundle.json, maps.safetensors, figure.png and card.json. It is built
@@ -90,38 +104,42 @@ def showcase(
     """
     began = time.monotonic()
     expression, space = str(concept), encoder.space
-    device = torch.device(device)
-    keep_on(device, encoder.towers, {"text"})
-    measures = measures or Measures.of(encoder)
-    reader = Reader(concept, encoder, Pursuit(space), measures.probes)
-    words, said, phrase = readout(concept, space, 12), None, None
-    if text:
-        composition = compose(concept, encoder)
-        with torch.no_grad():
-            phrase = composition.phrase, encoder.text([composition.phrase])
-        said = composition, reader.phrase(composition, phrase[1], seed)
+    at_work = at_work or _alone_on(torch.device(device), encoder)
+    with at_work("reading", "text"):
+        measures = measures or Measures.of(encoder)
+        reader = Reader(concept, encoder, Pursuit(space), measures.probes)
+        words, said, phrase = readout(concept, space, 12), None, None
+        if text:
+            composition = compose(concept, encoder)
+            with torch.no_grad():
+                phrase = composition.phrase, encoder.text([composition.phrase])
+            said = composition, reader.phrase(composition, phrase[1], seed)
     outputs, bundles, weights = [], [], {}
     for modality, make in generators.items():
-        keep_on(device, encoder.towers, {modality})
-        generator = make()
-        weights[modality], played = generator.id, Played.by(generator)
-        seen = lambda dial, step, modality=modality: watch(modality, "natural" if dial else "honest", step)  # noqa: E731
-        made = both(concept, encoder, generator, seed, quick=quick, steps=steps, candidates=candidates.get(modality), watch=seen)
-        # the next may be as large, and the two would not fit beside each other
-        del generator
-        let_go(device)
-        for each in made:
-            with torch.no_grad():
-                embedding = embed(encoder, played, each.media[None])
-            outputs.append((each, embedding, played))
-            bundles.append(reader.render(each, embedding, played))
+        with at_work("drawing", modality):
+            generator = make()
+            weights[modality], played = generator.id, Played.by(generator)
+            seen = lambda dial, step, modality=modality: watch(modality, "natural" if dial else "honest", step)  # noqa: E731
+            made = both(
+                concept, encoder, generator, seed, quick=quick, steps=steps, candidates=candidates.get(modality), watch=seen, hold=hold,
+                watch_alone=partial(watch_alone, modality),
+            )  # fmt: skip
+            # the next may be as large, and the two would not fit beside each other
+            del generator
+        with at_work("reading", modality):
+            for each in made:
+                with torch.no_grad():
+                    embedding = embed(encoder, played, each.media[None])
+                outputs.append((each, embedding, played))
+                bundles.append(reader.render(each, embedding, played))
     # pursuit of some hundred rivals' words for each pair of outputs would take as long as a render
     features = concept.code.dictionary if concept.code else None
-    cards, said_agreement = cards_of(outputs, concept, encoder, measures.bank, courts, phrase, features)
+    with at_work("judging", None):
+        cards, said_agreement = cards_of(outputs, concept, encoder, measures.bank, courts, phrase, features)
     folder = Path(out) / slug(expression)
     seconds = time.monotonic() - began
     run = {
-        **run_record.asked(concept, encoder, text, seed, quick, steps, candidates, courts),
+        **run_record.asked(concept, encoder, text, seed, quick, steps, candidates, courts, hold),
         "seconds": round(seconds, 1),
         "uncentred": sorted((concept.modalities | generators.keys()).difference(space.means)),
         "weights": weights,
@@ -141,7 +159,7 @@ def showcase(
         shown = []
         for (made, _, played), bundle, card in zip(outputs, bundles, cards):
             file = aside / _file(made)
-            _write_media(file, made, played, {"expression": expression, "seed": str(seed), "track": made.track})
+            _write_media(file, made, played, {**inside, "expression": expression, "seed": str(seed), "track": made.track})
             _write_readings(aside / READINGS / file.stem, bundle, card)
             pictures = [(step, picture(media, made.modality), reading) for step, media, reading in made.looks]
             shown.append(report.Rendered(made, file, picture(made.media, made.modality), pictures, bundle, card))
@@ -152,7 +170,22 @@ def showcase(
         target = report.Target(expression, said, words, shown, said_agreement, facts)
         write_text(aside / "index.html", report.page(target))
         write_text(aside / "README.md", readme(target))
+    told(target)
     return folder
+
+
+def _alone_on(device: torch.device, encoder: Encoder) -> AtWork:
+    """Of the encoder's towers only the one at work is on the device; judges stay where they are."""
+
+    @contextmanager
+    def at_work(part: Part, modality: Modality | None) -> Iterator[None]:
+        if modality is not None:
+            keep_on(device, encoder.towers, {modality})
+        yield
+        if part == "drawing":
+            let_go(device)
+
+    return at_work
 
 
 def write_gallery(out: str | os.PathLike) -> Path:
