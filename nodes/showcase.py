@@ -11,7 +11,6 @@ from comfy_api.latest import io, ui
 from torch import Tensor
 
 from ..ops.concept import Concept
-from ..ops.evaluate.cards import PHRASE
 from ..ops.evaluate.judgement import Court
 from ..ops.interpret.attribution import PLANES
 from ..ops.interpret.readout import spoken
@@ -203,8 +202,8 @@ def drawers(
 
 def lines(target: Target) -> list[str]:
     """A line for each artefact."""
-    composition, _ = target.said
-    said = [f"in words: {PHRASE.word}; {composition.score:.2f}; {composition.phrase}"]
+    composition, _, card = target.said
+    said = [f"in words: {card.verdict.word}; {composition.score:.2f}; {composition.phrase}"]
     for shown in target.renders:
         made = shown.render
         said.append(f"{made.modality}, {made.track}: {shown.card.verdict.word}; {made.cosine:.2f}; {spoken(made.looks[-1][2][:WORDS])}")

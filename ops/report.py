@@ -13,9 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from .curves import curves
-from .evaluate.agreement import Agreement
 from .evaluate.card import Card
-from .evaluate.cards import PHRASE
 from .interpret.bundle import Bundle
 from .interpret.readout import Composition
 from .media import as_bytes
@@ -45,14 +43,13 @@ class Rendered:
 
 @dataclass(frozen=True)
 class Target:
-    """What a page shows: the expression, the phrase it reads as with what that reads of itself (None without the text), the words
-    nearest to it, its renders, and the agreements of the phrase with the honest ones."""
+    """What a page shows: the expression, the phrase it reads as with what that reads of itself and its card (None without the
+    text), the words nearest to it, and its renders."""
 
     expression: str
-    said: tuple[Composition, Bundle] | None
+    said: tuple[Composition, Bundle, Card] | None
     words: Reading
     renders: list[Rendered]
-    said_agreement: list[Agreement]
     facts: list[tuple[str, str]]
 
 
@@ -60,8 +57,8 @@ def page(target: Target) -> str:
     """The whole index.html of one target, with its media in it; they also lie beside it, for who wants them."""
     parts = [_header(_formula(target.expression), "showcase")]
     if target.said:
-        composition, bundle = target.said
-        parts.append(_section("text", verdict(PHRASE) + _said(composition) + _words(target.words) + readings([bundle])))
+        composition, bundle, card = target.said
+        parts.append(_section("text", verdict(card.verdict) + _said(composition) + _words(target.words) + readings([bundle])))
     for modality in ("image", "audio", "video"):
         pair = [rendered for rendered in target.renders if rendered.render.modality == modality]
         if pair:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .evaluate.card_markdown import markdown as card_markdown
 from .interpret.bundle_views import markdown as bundle_markdown
+from .interpret.readout import COMPOSED
 from .markdown import escaped, table
 from .report import Rendered, Target
 
@@ -11,14 +12,15 @@ from .report import Rendered, Target
 def readme(target: Target) -> str:
     """The README.md of the folder that `Target`'s media and readings lie in."""
     parts = [f"# {escaped(target.expression)}"]
-    if target.renders:
-        rows = [[shown.render.modality, shown.render.track, f"**{shown.card.verdict.word}**", f"{shown.render.cosine:.2f}"] for shown in target.renders]
+    if target.said or target.renders:
+        rows = [["text", COMPOSED, f"**{target.said[2].verdict.word}**", f"{target.said[1].cosine:.2f}"]] if target.said else []
+        rows += [[shown.render.modality, shown.render.track, f"**{shown.card.verdict.word}**", f"{shown.render.cosine:.2f}"] for shown in target.renders]
         parts.append(table(["output", "track", "did it work", "cosine by its own encoder"], rows))
     parts.append("[index.html](index.html) shows it all, and plays the sounds: download it and open it.")
     if target.said:
-        composition, bundle = target.said
+        composition, bundle, card = target.said
         rows = [[str(i), ", ".join(f"{escaped(phrase)} {score:.2f}" for phrase, score in kept)] for i, kept in enumerate(composition.rounds, 1)]
-        parts += ["## In words", f"*{escaped(composition.phrase)}*", table(["round of the search", "phrases that it kept"], rows), bundle_markdown(bundle)]
+        parts += [card_markdown(card), f"*{escaped(composition.phrase)}*", table(["round of the search", "phrases that it kept"], rows), bundle_markdown(bundle)]
     for shown in target.renders:
         parts += [card_markdown(shown.card), _medium(shown), bundle_markdown(shown.bundle, f"readings/{shown.file.stem}/figure.png")]
     parts.append("\n".join(f"- {escaped(name)}: {escaped(value)}" for name, value in target.facts))

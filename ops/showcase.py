@@ -24,7 +24,7 @@ from .concept import Concept
 from .encoders.decoded import Played, embed
 from .encoders.protocol import Encoder
 from .evaluate.card import Card
-from .evaluate.cards import PHRASE, cards_of
+from .evaluate.cards import cards_of
 from .evaluate.distractors import Bank
 from .evaluate.judgement import Court
 from .features.pursuit import Pursuit
@@ -135,7 +135,8 @@ def showcase(
     # pursuit of some hundred rivals' words for each pair of outputs would take as long as a render
     features = concept.code.dictionary if concept.code else None
     with at_work("judging", None):
-        cards, said_agreement = cards_of(outputs, concept, encoder, measures.bank, courts, phrase, features)
+        cards = cards_of(outputs, concept, encoder, measures.bank, courts, phrase, features, seed)
+    said = (*said, cards[-1]) if said else None
     folder = Path(out) / slug(expression)
     seconds = time.monotonic() - began
     run = {
@@ -143,7 +144,7 @@ def showcase(
         "seconds": round(seconds, 1),
         "uncentred": sorted((concept.modalities | generators.keys()).difference(space.means)),
         "weights": weights,
-        "text": asdict(said[0]) | {"words": words, "verdict": asdict(PHRASE), "agreement": [asdict(each) for each in said_agreement]} if said else None,
+        "text": asdict(said[0]) | {"words": words, "verdict": asdict(said[2].verdict)} if said else None,
         "renders": [run_record.of_render(made, _file(made), card) for (made, *_), card in zip(outputs, cards)],
     }
     renders = [made for made, *_ in outputs]
@@ -165,9 +166,9 @@ def showcase(
             shown.append(report.Rendered(made, file, picture(made.media, made.modality), pictures, bundle, card))
         if said:
             write_text(aside / "phrase.txt", said[0].phrase + "\n")
-            _write_readings(aside / READINGS / "text", said[1])
+            _write_readings(aside / READINGS / "text", *said[1:])
         write_text(aside / run_record.NAME, json.dumps(with_nulls(run), indent=1, allow_nan=False))
-        target = report.Target(expression, said, words, shown, said_agreement, facts)
+        target = report.Target(expression, said, words, shown, facts)
         write_text(aside / "index.html", report.page(target))
         write_text(aside / "README.md", readme(target))
     told(target)
@@ -239,9 +240,8 @@ def _write_media(path: Path, made: Render, played: Played, provenance: dict[str,
         write_mp4(path, made.media, played.fps, 3, provenance)
 
 
-def _write_readings(folder: Path, bundle: Bundle, card: Card | None = None) -> None:
+def _write_readings(folder: Path, bundle: Bundle, card: Card) -> None:
     folder.mkdir(parents=True)
     bundle.save(folder)
     write_png(folder / "figure.png", figure(bundle))
-    if card:
-        write_text(folder / "card.json", card.to_json())
+    write_text(folder / "card.json", card.to_json())

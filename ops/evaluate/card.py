@@ -1,4 +1,4 @@
-"""The card of a render: its numbers, and whether it worked, as data. Views of it are made elsewhere."""
+"""The card of a render or of a phrase: its numbers, and whether it worked, as data. Views of it are made elsewhere."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ SCHEMA = Path(__file__).with_name("card.schema.json")
 
 @dataclass(frozen=True)
 class Card:
-    """What is known of one render of an expression.
+    """What is known of one render of an expression, or of the phrase that was composed for it.
 
-    made_with: id of the space it was optimised in. judgement: whether an encoder that it was not optimised with knows it.
-    instruments: of the run, as they are. edit: of an expression with more than one part, where a judge was there. agreement: with the
-    outputs in other modalities. stability: over seeds, where there were several.
+    track: of a render; "composed" for a phrase. made_with: id of the space it was optimised in.
+    judgement: whether an encoder that it was not optimised with knows it. instruments: of the run, as they are; None of a phrase,
+    which has no run. edit: of an expression with more than one part, where a judge was there. agreement: with the outputs in
+    other modalities; of a phrase, those of the honest track. stability: over seeds, where there were several.
     """
 
     expression: str
@@ -37,7 +38,7 @@ class Card:
     seed: int
     made_with: str
     judgement: Judgement
-    instruments: Instruments
+    instruments: Instruments | None = None
     edit: EditSuccess | None = None
     agreement: tuple[Agreement, ...] = ()
     stability: Stability | None = None

@@ -17,7 +17,7 @@ def markdown(card: Card) -> str:
     if card.edit:
         parts += _edit(card.edit)
     if card.judgement.nearest:
-        parts.append("Nearest to it, in the judge's eyes: " + ", ".join(map(escaped, card.judgement.nearest)) + ".")
+        parts.append(f"Nearest to {'the target' if card.modality == 'text' else 'it'}, in the judge's eyes: " + ", ".join(map(escaped, card.judgement.nearest)) + ".")
     if card.agreement:
         head = ["outputs", "percentile", "rivals", "shared features", "of mismatched pairs", "told by"]
         rows = [
@@ -28,10 +28,10 @@ def markdown(card: Card) -> str:
         parts += ["Whether the outputs belong together:", table(head, rows)]
     if card.stability:
         parts.append(_stability(card.stability))
-    rows = [[name, value] for name, value in readings(card.instruments) if value != NOTHING]
-    parts += ["Instruments of the run:", table(["reading", "value"], rows)]
-    if card.instruments.alarms:
-        parts.append("\n".join(f"- {alarm}" for alarm in card.instruments.alarms))
+    if card.instruments:
+        rows = [[name, value] for name, value in readings(card.instruments) if value != NOTHING]
+        parts += ["Instruments of the run:", table(["reading", "value"], rows)]
+        parts += ["\n".join(f"- {alarm}" for alarm in card.instruments.alarms)] if card.instruments.alarms else []
     return "\n\n".join([*parts, _footnote(card)]) + "\n"
 
 

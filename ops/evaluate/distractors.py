@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import zlib
 from functools import lru_cache
 from pathlib import Path
@@ -15,6 +14,7 @@ from ..concept import Concept
 from ..encoders.protocol import Encoder
 from ..encoders.vocabulary import embedded
 from ..written import lines_of
+from .stems import stems
 
 FEWEST = 500
 """Rivals below which a percentile is no percentile of hundredths."""
@@ -48,10 +48,7 @@ class Bank:
         SpaceMismatch for a concept of another space; ValueError for one that names so many distractors that fewer remain.
         """
         self.space.require(concept.space)
-        own = stems(str(concept))
-        rows = [row for row, word in enumerate(self.words) if not own & stems(word)]
-        if len(rows) < FEWEST:
-            raise ValueError(f"'{concept}' leaves {len(rows)} of {len(self.words)} distractors, expected {FEWEST} or more to stand out from")
+        rows = self.apart(str(concept))
         if len(concept.operands) < 2:
             return [self.words[row] for row in rows], self.directions[rows]
         # drawn from the text, so that every render of a target meets the same rivals
@@ -61,8 +58,10 @@ class Bank:
         sums = (self.directions[rows][drawn] * weights[:, None]).sum(1)
         return [", ".join(self.words[rows[i]] for i in picked) for picked in drawn.tolist()], normalize(sums, dim=-1)
 
-
-def stems(text: str) -> frozenset[str]:
-    """The words of three letters and more in a text, in lower case, without the s or es of a plural."""
-    words = (word.lower() for word in re.findall(r"[^\W\d_]{3,}", text))
-    return frozenset(re.sub(r"(?<=[^s]{2})s$|(?<=[sxzh])es$", "", word) for word in words)
+    def apart(self, text: str) -> list[int]:
+        """The rows of the distractors that share no word with a text, in singular or plural: `FEWEST` or more, else ValueError."""
+        own = stems(text)
+        rows = [row for row, word in enumerate(self.words) if not own & stems(word)]
+        if len(rows) < FEWEST:
+            raise ValueError(f"'{text}' leaves {len(rows)} of {len(self.words)} distractors, expected {FEWEST} or more to stand out from")
+        return rows

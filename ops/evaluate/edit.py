@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..concept import Concept
-from ..encoders.decoded import Rated
+from ..encoders.protocol import Embedding
 from ..parser import parse
 from ..syntax import Coded, Edit, Feature, Join, Media, Meet, Name, Node, Phrase, Scale, Slerp, Sum, to_text
 from .judgement import Court
@@ -89,18 +89,16 @@ def roles(expression: str) -> list[tuple[str, Leaf]]:
 
 
 def edit_success(
-    court: Court, expression: str, media: Tensor, rated: Rated, base: Tensor | None = None, base_dir: str | os.PathLike | None = None
+    court: Court, expression: str, seen: Embedding, base: Embedding | None = None, base_dir: str | os.PathLike | None = None
 ) -> EditSuccess | None:
     """What an edit did to its words in the eyes of a judge; None for an expression that edits nothing.
 
-    media: the render of the whole, [1, ...]. base: a render, made in the same way, of what is kept (`roles`); without one, the
-    embedding of that itself stands for it.
+    seen: the render of the whole, as the judge sees it (`Court.see`). base: the same of a render, made in the same way, of what is
+    kept (`roles`); without one, the embedding of that itself stands for it.
     """
     parts = roles(expression)
     if not parts:
         return None
-    if rated.modality not in court.encoder.modalities:
-        return EditSuccess(not_judged(f"the judge '{court.encoder.space.id}' embeds no {rated.modality}", "load one that does"))
     read: dict[Leaf, Concept] = {}
     left_out = []
     for _, leaf in parts:
@@ -112,8 +110,8 @@ def edit_success(
     told = [(role, leaf) for role, leaf in parts if leaf in read]
     if not any(role != "kept" for role, _ in told) or (base is None and first not in read):
         return EditSuccess(not_judged("the judge cannot read " + "; ".join(left_out), "write the expression in words"), left_out=tuple(left_out))
-    after = court.seen(media, rated)
-    before = read[first].direction if base is None else court.seen(base, rated)
+    after = court.direction(seen)
+    before = read[first].direction if base is None else court.direction(base)
     changes = tuple(Change(role, to_text(leaf), _percentile(court, read[leaf], before), _percentile(court, read[leaf], after)) for role, leaf in told)
     kind = "its own embedding" if base is None else "a render of it"
     return EditSuccess(edited(changes), court.encoder.space.id, to_text(first), kind, changes, tuple(left_out))

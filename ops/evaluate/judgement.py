@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,16 +12,17 @@ from torch.nn.functional import normalize
 
 from ..concept import Concept
 from ..encoders.decoded import Rated, embed
-from ..encoders.protocol import Encoder
+from ..encoders.protocol import Embedding, Encoder
 from ..expression import evaluate
 from ..space import Modality, Space
 from .distractors import Bank
 from .score import Score, score
+from .stems import repeated
 from .verdict import Verdict, not_judged, recognition
 
 _SIGLIP = "download google/siglip2-base-patch16-224 from Hugging Face (1.5 GB) and give its folder as a judge: with --judge, or in Load Judge"
 _CLAP = "download laion/clap-htsat-unfused from Hugging Face (0.6 GB) and give its folder as a judge: with --judge, or in Load Judge"
-GET: dict[Modality, str] = {"image": _SIGLIP, "audio": _CLAP, "video": _SIGLIP, "text": "no judge reads text: read it yourself"}
+GET: dict[Modality, str] = {"image": _SIGLIP, "audio": _CLAP, "video": _SIGLIP, "text": _SIGLIP}
 """How to get a judge, by what it is to judge."""
 NEAREST = 5
 
@@ -30,7 +32,7 @@ class Judgement:
     """A verdict with what it rests on.
 
     judge: id of the judge's space; None, like all that follows, where nothing was judged.
-    nearest: of target and rivals, what the judge puts nearest, best first.
+    nearest: of target and rivals, what the judge puts nearest to the medium, best first; of a phrase, what it puts nearest to the target.
     """
 
     verdict: Verdict
@@ -58,34 +60,57 @@ class Court:
             self._read[key] = evaluate(expression, self.encoder, base_dir)
         return self._read[key]
 
-    def judge(self, expression: str, media: Tensor, rated: Rated, base_dir: str | os.PathLike | None = None) -> Judgement:
-        """Judge one medium [1, ...], of the modality and rate of `rated`, by an expression evaluated in the judge's space.
+    def judge(self, expression: str, seen: Embedding, base_dir: str | os.PathLike | None = None) -> Judgement:
+        """Judge one medium, as the judge has `see`n it, by an expression evaluated in the judge's space.
 
-        Not judged, with the reason, where the judge cannot see the medium or read the expression: a file of a modality that it
-        lacks, a feature by name, which no other space has, or what comes out as zero there.
+        Not judged, with the reason, where the judge cannot read the expression: a file of a modality that it lacks, a feature by
+        name, which no other space has, or what comes out as zero there.
         """
-        if rated.modality not in self.encoder.modalities:
-            return unjudged(rated.modality, f"the judge '{self.encoder.space.id}' embeds {', '.join(sorted(self.encoder.modalities))}")
         try:
             target = self.read(expression, base_dir)
             names, rivals = self.bank.rivals(target)
             directions = torch.cat([target.direction[None], rivals])
         except ValueError as error:
-            told = str(error).partition("\n")[0]
-            return Judgement(not_judged(f"the judge '{self.encoder.space.id}' cannot read the target: {told}", "write it in words"))
-        cosines = directions @ self.seen(media, rated)
-        found = score(cosines[0], cosines[1:])
-        said = [expression, *names]
-        nearest = tuple(said[i] for i in cosines.topk(NEAREST).indices.tolist())
-        return Judgement(recognition(found), self.encoder.space.id, found, nearest)
+            return self._illegible(error)
+        return self._found(directions @ self.direction(seen), [expression, *names])
+
+    def judge_phrase(self, expression: str, phrase: str, seen: Embedding, base_dir: str | os.PathLike | None = None) -> Judgement:
+        """Judge a phrase that was composed for an expression: where it stands among the distractors by how near each is to the target.
+
+        All that is compared is text, so a target that is a medium can be named too. Not judged where the phrase repeats a word of the
+        expression (`repeated`), which any reader would put first, nor where `judge` would not.
+        """
+        try:
+            if said := repeated(phrase, expression):
+                why = f"the phrase repeats the target's own words ({', '.join(said)}), so that any judge would know it again"
+                return Judgement(not_judged(why, "read it yourself"))
+            target = self.read(expression, base_dir).direction
+            rows = self.bank.apart(f"{expression}, {phrase}")
+        except ValueError as error:
+            return self._illegible(error)
+        words = [phrase, *(self.bank.words[row] for row in rows)]
+        return self._found(torch.cat([self.direction(seen)[None], self.bank.directions[rows]]) @ target, words, "the phrase")
 
     @torch.no_grad()
-    def seen(self, media: Tensor, rated: Rated) -> Tensor:
-        """[D] on the CPU: the unit centred direction in which the judge sees one medium [1, ...]."""
-        embedding = embed(self.encoder, rated, media)
-        return normalize(self.encoder.space.centre(embedding.pooled, embedding.modality)[0].float().cpu(), dim=-1)
+    def see(self, media: Tensor, rated: Rated) -> Embedding:
+        """How the judge sees one medium [1, ...], of the modality and rate of `rated`."""
+        return embed(self.encoder, rated, media)
+
+    def direction(self, seen: Embedding) -> Tensor:
+        """[D] on the CPU: the unit centred direction of what was seen."""
+        return normalize(self.encoder.space.centre(seen.pooled, seen.modality)[0].float().cpu(), dim=-1)
+
+    def _found(self, cosines: Tensor, words: Sequence[str], what: str = "the target") -> Judgement:
+        found = score(cosines[0], cosines[1:])
+        nearest = tuple(words[i] for i in cosines.topk(NEAREST).indices.tolist())
+        return Judgement(recognition(found, what), self.encoder.space.id, found, nearest)
+
+    def _illegible(self, error: ValueError) -> Judgement:
+        told = str(error).partition("\n")[0]
+        return Judgement(not_judged(f"the judge '{self.encoder.space.id}' cannot read the target: {told}", "write it in words"))
 
 
-def unjudged(modality: Modality, why: str = "no judge was given") -> Judgement:
-    """No judgement, and how to get one."""
+def unjudged(modality: Modality, court: Court | None = None) -> Judgement:
+    """No judgement, without a judge or by one that cannot see the modality, and how to get one."""
+    why = f"the judge '{court.encoder.space.id}' embeds {', '.join(sorted(court.encoder.modalities))}" if court else "no judge was given"
     return Judgement(not_judged(why, GET[modality]))

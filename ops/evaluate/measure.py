@@ -13,6 +13,7 @@ from ..concept import Concept
 from ..encoders.decoded import Rated, embed
 from ..encoders.protocol import Embedding, Encoder
 from ..features.dictionary import Dictionary
+from ..interpret.readout import COMPOSED
 from ..render import Render
 from ..space import MODALITIES, Modality, Space
 from .agreement import Agreement, agreement
@@ -32,23 +33,38 @@ def card_of(
     base_dir: str | os.PathLike | None = None,
     agreed: Sequence[Agreement] = (),
     stable: Stability | None = None,
+    seen: Embedding | None = None,
 ) -> Card:
     """The card of a render of a concept in the space that it was optimised in.
 
     rated: its generator. court: without one, it is not judged. base: a render, made in the same way, of what an edit keeps
-    (`edit.roles`). base_dir: where the expression's relative file names begin. ValueError for a base of another modality.
+    (`edit.roles`). base_dir: where the expression's relative file names begin. seen: the render as the court sees it, where that is
+    known already. ValueError for a base of another modality.
     """
     if base is not None and base.modality != made.modality:
         raise ValueError(f"the base is {base.modality}, and the render {made.modality}: expected one made in the same way")
-    expression, media = str(concept), made.media[None]
-    if court is None:
-        judgement, edit = unjudged(made.modality), None
+    expression = str(concept)
+    if court is None or made.modality not in court.encoder.modalities:
+        judgement, edit = unjudged(made.modality, court), None
     else:
-        judgement = court.judge(expression, media, rated, base_dir)
-        edit = edit_success(court, expression, media, rated, None if base is None else base.media[None], base_dir)
+        seen = seen or court.see(made.media[None], rated)
+        judgement = court.judge(expression, seen, base_dir)
+        edit = edit_success(court, expression, seen, None if base is None else court.see(base.media[None], rated), base_dir)
     return Card(
         expression, made.modality, made.track, made.seed, concept.space.id, judgement, made.instruments, edit, tuple(agreed), stable
     )  # fmt: skip
+
+
+def card_of_phrase(
+    phrase: str, concept: Concept, seed: int, courts: Sequence[tuple[Court, Embedding]] = (), agreed: Sequence[Agreement] = ()
+) -> Card:  # fmt: skip
+    """The card of a phrase that was composed for a concept, judged by the first court that can; each comes with how it sees the phrase.
+
+    seed: of the renders beside it.
+    """
+    judged = [court.judge_phrase(str(concept), phrase, seen) for court, seen in courts]
+    judgement = next((found for found in judged if found.score), judged[0] if judged else unjudged("text"))
+    return Card(str(concept), "text", COMPOSED, seed, concept.space.id, judgement, agreement=tuple(agreed))
 
 
 def agreements(
@@ -82,12 +98,27 @@ def stability_of(
     """
     if len(renders) < 2 or len({made.seed for made in renders}) < len(renders) or len({made.modality for made in renders}) > 1:
         raise ValueError("two or more renders of one modality from different seeds were expected")
-    embeddings = [embed(encoder, rated, made.media[None]) for made in renders]
-    centred = torch.stack([encoder.space.centre(e.pooled[0].float().cpu(), e.modality) for e in embeddings])
-    judgements = [court.judge(str(concept), made.media[None], rated, base_dir) for made in renders] if court else []
+    media = [made.media[None] for made in renders]
+    seen = [court.see(each, rated) for each in media] if court and rated.modality in court.encoder.modalities else []
+    return stability_seen([embed(encoder, rated, each) for each in media], concept, encoder.space, court, seen, dictionary, base_dir)
+
+
+def stability_seen(
+    embeddings: Sequence[Embedding],
+    concept: Concept,
+    space: Space,
+    court: Court | None = None,
+    seen: Sequence[Embedding] = (),
+    dictionary: Dictionary | None = None,
+    base_dir: str | os.PathLike | None = None,
+) -> Stability:
+    """The same of renders that are embedded already: by the encoder of `space`, which they were made with, and by the court
+    (seen). ValueError for fewer than two."""
+    centred = torch.stack([space.centre(each.pooled[0].float().cpu(), each.modality) for each in embeddings])
+    judgements = [court.judge(str(concept), each, base_dir) for each in seen] if court else []
     scores = [judgement.score for judgement in judgements if judgement.score]
-    features = [] if dictionary is None else [_strongest(row) for row in dictionary.encode(centred, renders[0].modality)]
-    return stability(centred, encoder.space.id, scores, features)
+    features = [] if dictionary is None else [_strongest(row) for row in dictionary.encode(centred, embeddings[0].modality)]
+    return stability(centred, space.id, scores, features)
 
 
 def _strongest(code: Tensor) -> list[int]:

@@ -50,9 +50,9 @@ class Change:
         return self.change > -KEPT
 
 
-def recognition(found: Score) -> Verdict:
-    """Whether a judge knows the target in a medium."""
-    place = f"the judge put the target at place {found.above + 1} among {found.count + 1} (percentile {found.percentile:.3f})"
+def recognition(found: Score, what: str = "the target") -> Verdict:
+    """Whether a judge knows the target in a medium, or what it puts among rivals, be it something else."""
+    place = f"the judge put {what} at place {found.above + 1} among {found.count + 1} (percentile {found.percentile:.3f})"
     if found.top5:
         return Verdict("recognised", f"{place}: among the first five, which chance reaches {5 / (found.count + 1):.1%} of the time")
     if found.percentile >= PARTLY:

@@ -20,6 +20,7 @@ from .attribution import Attribution, integrated_gradients, relevance, rollout
 from .bundle import Bundle, Feature, Look, Word
 from .detector import Detector, concept_detector, feature_detectors
 from .probes import Probe, every_shipped
+from .readout import COMPOSED
 from .seen import see, tower_of
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class Reader:
     def phrase(self, said: Composition, embedding: Embedding, seed: int) -> Bundle:
         """The bundle of a composed phrase; its looks are the phrases that each round of the search kept."""
         looks = tuple(Look(i, tuple(Word(*kept) for kept in found)) for i, found in enumerate(said.rounds))
-        return self._bundle(embedding, "composed", seed, looks)
+        return self._bundle(embedding, COMPOSED, seed, looks)
 
     def _bundle(
         self, embedding: Embedding, track: str, seed: int, looks: tuple[Look, ...], maps: Sequence[Attribution] = (), shown: Tensor | None = None

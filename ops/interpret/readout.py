@@ -12,6 +12,8 @@ from ..concept import Concept
 from ..encoders.protocol import Embedding, Encoder
 from ..space import Space, finite
 
+COMPOSED = "composed"
+"""Stands for the track of a phrase, which has none."""
 LONGEST = 3
 BEAM = 4
 NEAREST, MISSING = 48, 16

@@ -241,7 +241,11 @@ def test_each_artefact_has_its_verdict_with_the_rule_on_page_and_in_the_readme(f
     for modality in GENERATORS:
         section = page.partition(f'<section class="{modality}">')[2].partition("</section>")[0]
         assert section.index('class="verdict not-judged"') < section.index('class="pair"')
-    assert run["text"]["verdict"]["word"] == "not judged" and len(run["text"]["agreement"]) == len(GENERATORS)
+    said = Card.from_json((folder / READINGS / "text" / "card.json").read_text())
+    assert said.verdict == Verdict(**run["text"]["verdict"]) and len(said.agreement) == len(GENERATORS) and said.seed == 3
+    section = page.partition('<section class="text">')[2].partition("</section>")[0]
+    assert section.startswith('<h2>In words</h2><p class="verdict not-judged">') and "## fire + water: text, composed" in readme
+    assert readme.count("**not judged**") == 2 * len(run["renders"]) + 2
 
 
 def test_bundles_lie_beside_the_media_and_say_what_the_run_read(folder, encoder):

@@ -34,6 +34,7 @@ FULL = Card(
     Stability(3, "pocket-1", 0.8, 0.6, (0.9, 0.95, 1.0), Interval(0.96, 0.7, 0.99), Interval(2 / 3, 0.2, 0.94)),
 )  # fmt: skip
 BARE = Card("dog", "audio", "honest", 0, "pocket-1", unjudged("audio"), Instruments(0.4, None, None, 0.0, 0.9, None, None, None))
+SAID = Card("king - man", "text", "composed", 3, "pocket-1", Judgement(recognition(SCORE, "the phrase"), "siglip-2", SCORE, ("queen",)), agreement=FULL.agreement)
 
 
 @pytest.fixture(scope="module")
@@ -41,13 +42,13 @@ def schema():
     return json.loads(SCHEMA.read_text("utf-8"))
 
 
-@pytest.mark.parametrize("card", [FULL, BARE])
+@pytest.mark.parametrize("card", [FULL, BARE, SAID])
 def test_there_and_back_it_is_the_same(card):
     assert Card.from_json(card.to_json()) == card
     assert Card.from_dict(json.loads(json.dumps(card.to_dict(), sort_keys=True))) == card
 
 
-@pytest.mark.parametrize("card", [FULL, BARE])
+@pytest.mark.parametrize("card", [FULL, BARE, SAID])
 def test_it_fits_its_schema(card, schema):
     assert fits(card.to_dict(), schema, schema)
 
@@ -127,6 +128,12 @@ def test_the_page_of_what_was_not_judged_has_no_score():
     page = markdown(BARE)
     assert "**not judged**. No judge was given; download laion/clap-htsat-unfused" in page
     assert "cosine 0." not in page.partition("Instruments")[0] and "percentile" not in page and "None" not in page and "nan" not in page
+
+
+def test_the_page_of_a_phrase_has_no_run():
+    page = markdown(SAID)
+    assert page.startswith("## king - man: text, composed\n\n**recognised**. The judge put the phrase at place 2")
+    assert "Nearest to the target, in the judge's eyes: queen." in page and "Instruments" not in page and "None" not in page
 
 
 @given(st.text(max_size=40))

@@ -2,13 +2,14 @@
 
 import pytest
 import torch
-from toys import SmallEncoder, ToyPicture, ToySound
+from toys import SmallEncoder, ToyPicture
 
 from concept_algebra.ops.encoders.protocol import Embedding
 from concept_algebra.ops.evaluate.distractors import Bank
 from concept_algebra.ops.evaluate.edit import edit_success, roles
 from concept_algebra.ops.evaluate.judgement import GET, Court, unjudged
 from concept_algebra.ops.evaluate.score import Score
+from concept_algebra.ops.evaluate.stems import repeated
 from concept_algebra.ops.evaluate.verdict import PARTLY, Change, edited, recognition
 from concept_algebra.ops.expression import evaluate
 from concept_algebra.ops.parser import ExpressionError
@@ -43,8 +44,9 @@ def court(encoder):
 
 
 @pytest.fixture(scope="module")
-def picture():
-    return ToyPicture()
+def seeing(court):
+    """How the court sees a picture that shows a direction."""
+    return lambda direction: court.see(showing(direction), ToyPicture())
 
 
 def at(expression, court):
@@ -52,21 +54,21 @@ def at(expression, court):
 
 
 @pytest.mark.parametrize("expression", ["giraffe", "otters", "king - man + woman", "0.3*sunset + 0.7*ocean", "red balloon", "without(lantern, fur)"])
-def test_what_shows_the_target_is_recognised(court, picture, expression):
-    found = court.judge(expression, showing(at(expression, court)), picture)
+def test_what_shows_the_target_is_recognised(court, seeing, expression):
+    found = court.judge(expression, seeing(at(expression, court)))
     assert found.verdict.word == "recognised" and found.score.top1 and found.score.percentile == 1
     assert found.score.cosine == pytest.approx(1, abs=1e-4) and found.score.z > 3
     assert found.nearest[0] == expression and len(found.nearest) == 5 and found.judge == "seer-0"
     assert f"place 1 among {found.score.count + 1}" in found.verdict.rule
 
 
-def test_what_shows_something_else_is_not_recognised(court, picture):
-    found = court.judge("giraffe", showing(at("lantern - giraffe", court)), picture)
+def test_what_shows_something_else_is_not_recognised(court, seeing):
+    found = court.judge("giraffe", seeing(at("lantern - giraffe", court)))
     assert found.verdict.word == "not recognised" and found.score.percentile < 0.1 and "giraffe" not in found.nearest
 
 
-def test_of_a_sum_one_part_alone_is_not_the_whole_that_both_are(court, picture):
-    whole, part = (court.judge("giraffe + lantern", showing(at(what, court)), picture) for what in ("giraffe + lantern", "giraffe"))
+def test_of_a_sum_one_part_alone_is_not_the_whole_that_both_are(court, seeing):
+    whole, part = (court.judge("giraffe + lantern", seeing(at(what, court))) for what in ("giraffe + lantern", "giraffe"))
     assert part.score.z < whole.score.z
 
 
@@ -87,7 +89,7 @@ def test_the_encoder_that_made_it_is_no_judge_however_calibrated(encoder):
 
 
 def test_a_medium_that_the_judge_cannot_see_is_not_judged(court):
-    found = court.judge("dog", torch.zeros(1, 1, 400), ToySound())
+    found = unjudged("audio", court)
     assert found.verdict.word == "not judged" and found.score is None and found.judge is None
     assert "clap" in found.verdict.rule and "embeds image, text" in found.verdict.rule
 
@@ -101,8 +103,8 @@ def test_a_medium_that_the_judge_cannot_see_is_not_judged(court):
         ('image("nowhere.png")', "nowhere.png"),
     ],
 )
-def test_a_target_that_the_judge_cannot_read_is_not_judged(court, picture, expression, told):
-    found = court.judge(expression, showing(at("dog", court)), picture)
+def test_a_target_that_the_judge_cannot_read_is_not_judged(court, seeing, expression, told):
+    found = court.judge(expression, seeing(at("dog", court)))
     assert found.verdict.word == "not judged" and told in found.verdict.rule and found.score is None
 
 
@@ -110,6 +112,71 @@ def test_a_target_that_the_judge_cannot_read_is_not_judged(court, picture, expre
 def test_without_a_judge_it_says_how_to_get_one(modality):
     found = unjudged(modality)
     assert found.verdict.word == "not judged" and found.verdict.rule == f"no judge was given; {GET[modality]}"
+
+
+# --- phrases
+
+
+@pytest.mark.parametrize(
+    "phrase, expression, said",
+    [
+        ("fire steam", "fire + water", ["fire"]),
+        ("water fire", "fire + water", ["water", "fire"]),
+        ("queen", "king - man + woman", []),
+        ("a pair of Dogs", "a pair of dog - fur", ["pair", "dogs"]),
+        ("the ox in a hat", "0.5*ox + in a hut", ["ox"]),
+        ("campfire", "fire", ["campfire"]),
+        ("catalogue", "cat", []),
+        ("cat on a sofa", 'image("cat.jpg") + purple', []),
+        ("soft fur", 'feature("fur") + x', ["fur"]),
+        ("3d boxes", "box", ["boxes"]),
+    ],
+)
+def test_what_a_phrase_repeats_is_told_and_function_words_and_file_names_are_not(phrase, expression, said):
+    assert repeated(phrase, expression) == said
+
+
+def judged(court, expression, phrase):
+    return court.judge_phrase(expression, phrase, court.encoder.text([phrase]))
+
+
+def test_a_phrase_that_repeats_a_word_of_the_target_is_not_judged(court):
+    found = judged(court, "0.1*queen + moon - heat", "queens of light")
+    assert found.verdict.word == "not judged" and "own words (queens)" in found.verdict.rule and found.score is found.judge is None
+
+
+def test_a_phrase_stands_where_it_is_near_to_the_target_among_the_distractors(court):
+    found = judged(court, "0.9*moon - heat", "queens of light")
+    # each by hand: the distractors that share a word with neither
+    kept = [i for i, word in enumerate(court.bank.words) if not {"moon", "heat", "queen", "light"} & set(word.split())]
+    cosines = court.bank.directions[kept] @ at("0.9*moon - heat", court)
+    own = torch.nn.functional.normalize(court.encoder.space.centre(court.encoder.text(["queens of light"]).pooled[0], "text"), dim=0)
+    below = int((cosines < own @ at("0.9*moon - heat", court)).sum())
+    assert len(kept) < 600 and found.score.count == len(kept) and found.score.percentile == pytest.approx((1 + below) / (len(kept) + 1))
+    assert found.verdict.rule.startswith(f"the judge put the phrase at place {found.score.above + 1} among {len(kept) + 1}")
+    assert court.bank.words[kept[int(cosines.argmax())]] in found.nearest[:2] and len(found.nearest) == 5
+
+
+class Synonyms(Seer):
+    """A seer that knows one word by another's name."""
+
+    def _word(self, word):
+        return super()._word({"canine": "dog"}.get(word, word))
+
+
+def test_a_phrase_that_says_the_target_in_other_words_is_recognised_and_another_is_not(encoder):
+    court = Court(Synonyms(), encoder.space)
+    found = judged(court, "dog", "canine")
+    assert found.verdict.word == "recognised" and found.score.top1 and found.nearest[0] == "canine"
+    target = at("dog", court)
+    worst = court.bank.words[int((court.bank.directions @ target).argmin())]
+    assert judged(court, "dog", worst).verdict.word == "not recognised"
+
+
+@pytest.mark.parametrize("expression", ['audio("thunder.wav")', 'feature("fur of a cat")', "dog - dog", 'image("nowhere.png")'])
+def test_a_phrase_for_what_the_judge_cannot_read_is_not_judged(court, expression):
+    found = judged(court, expression, "loud noise")
+    assert found.verdict.word == "not judged" and "cannot read the target" in found.verdict.rule and found.score is None
 
 
 # --- edits
@@ -146,40 +213,39 @@ def test_a_mistake_in_the_expression_is_told():
         roles("dog +")
 
 
-def test_an_edit_that_did_what_it_says_succeeds(court, picture):
-    base, whole = (showing(at(what, court)) for what in ("0.6*king + 0.4*man", "king - man + woman"))
-    found = edit_success(court, "king - man + woman", whole, picture, base)
+def test_an_edit_that_did_what_it_says_succeeds(court, seeing):
+    base, whole = (seeing(at(what, court)) for what in ("0.6*king + 0.4*man", "king - man + woman"))
+    found = edit_success(court, "king - man + woman", whole, base)
     by = {change.word: change for change in found.changes}
     assert found.verdict.word == "succeeded" and found.base == "king" and found.base_is == "a render of it"
     assert by["man"].role == "removed" and found.mean("removed") == by["man"].change < -0.5
     assert by["woman"].change > 0 and abs(by["king"].change) < 0.05
     # each by hand
     directions = Bank(court.encoder).rivals(evaluate("woman", court.encoder))[1]
-    seen = torch.nn.functional.normalize(whole.flatten()[:48], dim=0)
+    seen = at("king - man + woman", court)
     below = int((directions @ seen < at("woman", court) @ seen).sum())
     assert by["woman"].after == pytest.approx((1 + below) / (len(directions) + 1))
 
 
-def test_an_edit_that_changed_nothing_fails(court, picture):
-    base = showing(at("king + man", court))
-    found = edit_success(court, "king - man + woman", base, picture, base)
+def test_an_edit_that_changed_nothing_fails(court, seeing):
+    base = seeing(at("king + man", court))
+    found = edit_success(court, "king - man + woman", base, base)
     assert all(change.change == 0 for change in found.changes)
     assert found.verdict.word == "failed" and "man (removed" in found.verdict.rule and "woman (added" in found.verdict.rule
 
 
-def test_without_a_render_of_the_base_its_own_embedding_stands_for_it(court, picture):
-    found = edit_success(court, "king - man", showing(at("king - man", court)), picture)
+def test_without_a_render_of_the_base_its_own_embedding_stands_for_it(court, seeing):
+    found = edit_success(court, "king - man", seeing(at("king - man", court)))
     assert found.base_is == "its own embedding" and found.changes[0].before == 1
 
 
-def test_what_the_judge_cannot_read_is_left_out_and_named(court, picture):
-    medium = showing(at("purple", court))
-    found = edit_success(court, 'audio("thunder.wav") + purple', medium, picture, showing(at("dog", court)))
+def test_what_the_judge_cannot_read_is_left_out_and_named(court, seeing):
+    medium = seeing(at("purple", court))
+    found = edit_success(court, 'audio("thunder.wav") + purple', medium, seeing(at("dog", court)))
     assert [change.word for change in found.changes] == ["purple"] and found.left_out[0].startswith('audio("thunder.wav"): ')
-    none = edit_success(court, 'audio("thunder.wav") + purple', medium, picture)
+    none = edit_success(court, 'audio("thunder.wav") + purple', medium)
     assert none.verdict.word == "not judged" and none.mean("added") is None
-    assert edit_success(court, "dog", medium, picture) is None
-    assert edit_success(court, "dog + cat", torch.zeros(1, 1, 400), ToySound()).verdict.word == "not judged"
+    assert edit_success(court, "dog", medium) is None
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def test_a_card_of_a_render_is_judged_read_back_and_written_out(made, court, enc
     (concept, (first, *_)), (_, (base,)) = made
     card = card_of(first, concept, ToyPicture(), court, base)
     assert Card.from_json(card.to_json()) == card
-    assert card.judgement == court.judge("king - man", first.media[None], ToyPicture()) and card.made_with == encoder.space.id
+    assert card.judgement == court.judge("king - man", court.see(first.media[None], ToyPicture())) and card.made_with == encoder.space.id
     assert card.instruments is first.instruments and (card.seed, card.track, card.modality) == (1, "honest", "image")
     by = {change.word: change for change in card.edit.changes}
     assert by["man"].change < 0 and card.edit.base_is == "a render of it"
@@ -56,6 +56,15 @@ def test_without_a_judge_nothing_is_judged_and_the_instruments_stay(made):
     (concept, (first, *_)), _ = made
     card = card_of(first, concept, ToyPicture())
     assert card.verdict.word == "not judged" and card.edit is None and card.instruments is first.instruments
+
+
+def test_a_judge_that_cannot_see_the_medium_says_what_it_can_see_and_judges_no_edit(made, encoder):
+    (concept, _), _ = made
+    deaf = Witness()
+    deaf.modalities = frozenset(["text", "image"])
+    (sound,) = renders(concept, encoder, ToySound(), "honest", settings("audio", "honest", steps=2), [1])
+    card = card_of(sound, concept, ToySound(), Court(deaf, encoder.space))
+    assert card.verdict.word == "not judged" and "embeds image, text" in card.verdict.rule and card.edit is None
 
 
 def test_the_encoder_it_was_made_with_cannot_be_the_judge(encoder):
@@ -75,7 +84,7 @@ def test_seeds_are_compared_with_each_other(made, court, encoder):
     dictionary = ToyDictionary(encoder.space, [str(i) for i in range(30)])
     found = stability_of(all_three, concept, encoder, ToyPicture(), court, dictionary)
     assert found.seeds == 3 and -1 <= found.cosine <= 1 and 0 <= found.overlap <= 1
-    assert found.percentiles == tuple(court.judge("king - man", m.media[None], ToyPicture()).score.percentile for m in all_three)
+    assert found.percentiles == tuple(court.judge("king - man", court.see(m.media[None], ToyPicture())).score.percentile for m in all_three)
     bare = stability_of(all_three[:2], concept, encoder, ToyPicture())
     assert bare.percentiles == () and bare.overlap is None and bare.recognised is None
     with pytest.raises(ValueError, match="different seeds"):

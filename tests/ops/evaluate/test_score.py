@@ -8,8 +8,9 @@ from toys import SmallEncoder
 
 from concept_algebra.ops.concept import Concept
 from concept_algebra.ops.encoders.vocabulary import shipped_words
-from concept_algebra.ops.evaluate.distractors import FEWEST, Bank, distractors, stems
+from concept_algebra.ops.evaluate.distractors import FEWEST, Bank, distractors
 from concept_algebra.ops.evaluate.score import score
+from concept_algebra.ops.evaluate.stems import stems
 from concept_algebra.ops.expression import evaluate
 from concept_algebra.ops.space import SpaceMismatch
 

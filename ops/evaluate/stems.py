@@ -1,0 +1,42 @@
+"""Words that are the same but for their endings, and whether a phrase only says again what it was composed for."""
+
+from __future__ import annotations
+
+import re
+
+from ..parser import parse
+from ..syntax import Feature, Phrase, leaves
+
+FUNCTION_WORDS = frozenset("a an and at by for from in into of off on or over the to under up with without".split())
+"""What two phrases may share without one of them repeating the other."""
+COMPOUND = 4
+"""Letters from which a word counts as a part of a longer one: fire of campfire, but not cat of catalogue."""
+
+
+def stems(text: str) -> frozenset[str]:
+    """The words of three letters and more in a text, in lower case, without the s or es of a plural."""
+    return frozenset(_stem(word) for word in re.findall(r"[^\W\d_]{3,}", text))
+
+
+def repeated(phrase: str, expression: str) -> list[str]:
+    """The words of a phrase that are words of an expression too, in the order said; neither function words nor file names count.
+
+    In singular or plural, and a word of `COMPOUND` letters or more that another begins or ends with. ExpressionError for a mistake
+    in the expression.
+    """
+    said = [leaf.text if isinstance(leaf, Phrase) else leaf.name for leaf in leaves(parse(expression)) if isinstance(leaf, (Phrase, Feature))]
+    own = [stem for text in said for stem in map(_stem, _words(text))]
+    return [word for word in dict.fromkeys(_words(phrase)) if any(_same(_stem(word), other) for other in own)]
+
+
+def _words(text: str) -> list[str]:
+    return [word for word in re.findall(r"[^\W_]+", text.lower()) if word not in FUNCTION_WORDS]
+
+
+def _stem(word: str) -> str:
+    return re.sub(r"(?<=[^s]{2})s$|(?<=[sxzh])es$", "", word.lower())
+
+
+def _same(a: str, b: str) -> bool:
+    short, long = sorted((a, b), key=len)
+    return a == b or (len(short) >= COMPOUND and (long.startswith(short) or long.endswith(short)))
