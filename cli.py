@@ -67,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     shown.add_argument("--judge", action="append", default=[], type=Path, metavar="FOLDER", help="an encoder that says whether it worked: SigLIP2's folder for pictures and clips, CLAP's for sounds; may be repeated (default: nothing is judged)")
     shown.add_argument("--out", default="showcase", metavar="DIR", help="where a folder per target goes (default: %(default)s)")
     shown.add_argument("--seed", type=_whole(0), default=0, metavar="N", help="of all randomness (default: %(default)s)")
+    shown.add_argument("--seeds", type=_whole(1), default=1, metavar="N", help="make each render from N seeds, which takes N times as long, and say how stable it is (default: %(default)s)")
     shown.add_argument("--steps", type=_whole(1), metavar="N", help="optimisation steps of every render")
     shown.add_argument("--modality", action="append", type=_modalities, metavar="NAMES", help=f"of {', '.join(MODALITIES)}; comma-separated, may be repeated (default: all)")
     shown.add_argument("--quick", action="store_true", help="a first look within a minute")
@@ -173,7 +174,7 @@ def _showcase(options: argparse.Namespace) -> None:
     measures = None
     for concept in concepts:
         folder = Path(options.out) / slug(str(concept))
-        made = asked(concept, encoder, "text" in wanted, options.seed, options.quick, options.steps, candidates, courts)
+        made = asked(concept, encoder, "text" in wanted, options.seed, options.quick, options.steps, candidates, courts, options.seeds)
         if options.file and finished(folder, made, lambda: {medium: weight(medium) for medium in generators}):
             _say(f"{concept}: finished before with the same settings, left alone")
             print(folder / "index.html")
@@ -182,7 +183,7 @@ def _showcase(options: argparse.Namespace) -> None:
         with progress.renders(str(concept)) as watch:
             folder = showcase(
                 concept, options.out, encoder, generators,
-                text="text" in wanted, seed=options.seed, quick=options.quick, steps=options.steps,
+                text="text" in wanted, seed=options.seed, seeds=options.seeds, quick=options.quick, steps=options.steps,
                 candidates=candidates, courts=courts, measures=measures, device=device, watch=watch,
             )  # fmt: skip
         print(folder / "index.html")

@@ -18,8 +18,9 @@ from ..ops.optimise import Step
 from ..ops.render import Render, Settings, Track
 from ..ops.report import Rendered as Shown
 from ..ops.report import Target
+from ..ops.residency import Part
 from ..ops.sheet import sheet
-from ..ops.showcase import Measures, Part, showcase, write_gallery
+from ..ops.showcase import Measures, showcase, write_gallery
 from ..ops.space import Modality
 from . import host
 from .drawing import Watching, at_work, chosen, hold, telling
@@ -96,7 +97,7 @@ class Showcase(io.ComfyNode):
             concept, out, encoder.encoder, {modality: (lambda hosted=hosted: hosted.generator) for modality, hosted in drawing.items()},
             seed=seed, quick=quick, steps=steps or None, candidates={m: hosted.candidates for m, hosted in drawing.items() if hosted.candidates},
             courts=work.courts(), measures=work.measures(), watch=work.watch, hold=prior and hold(prior), at_work=work, watch_alone=work.watch_alone,
-            inside=host.inscription(cls.hidden.prompt, cls.hidden.extra_pnginfo, {}), told=found.append,
+            inside=host.inscription(cls.hidden.prompt, cls.hidden.extra_pnginfo, {}), finished=found.append,
         )  # fmt: skip
         write_gallery(out)
         (target,) = found
@@ -115,7 +116,7 @@ class Showcase(io.ComfyNode):
 
 
 class Work:
-    """What a showcase has to have on the device, step by step, and what it tells while it goes; called, it is `ops.showcase.AtWork`."""
+    """What a showcase has to have on the device, step by step, and what it tells while it goes; called, it is `ops.residency.AtWork`."""
 
     def __init__(
         self, node_id: str, encoder: HostedEncoder, drawing: Mapping[Modality, HostedGenerator], judges: list[HostedEncoder],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from io import BytesIO
@@ -31,7 +32,7 @@ NAMES: dict[Modality, str] = {"text": "In words", "image": "Picture", "audio": "
 @dataclass(frozen=True)
 class Rendered:
     """One render with its file, which goes into the page whole, a picture of its media [3, H, W] in 0..1, what it reads of itself and
-    its card."""
+    its card. others: of the same from other seeds, (seed, picture [3, H, W], cosine)."""
 
     render: Render
     file: Path
@@ -39,6 +40,7 @@ class Rendered:
     pictures: list[tuple[int, Tensor, Reading]]
     bundle: Bundle
     card: Card
+    others: Sequence[tuple[int, Tensor, float]] = ()
 
 
 @dataclass(frozen=True)
@@ -171,7 +173,7 @@ def _pair(pair: list[Rendered], expression: str) -> str:
     notes += readings([shown.bundle for shown in pair])
     seen = "".join(maps(shown.bundle, photo_uri) for shown in pair)
     stage = _players(pair, expression) if pair[0].render.modality == "audio" else _compare(pair, expression)
-    strips = "".join(_strip(shown) for shown in pair)
+    strips = "".join(_strip(shown) + _others(shown) for shown in pair)
     return f'{judged}<div class="pair"><div class="stage">{stage}{_files(pair)}{seen}</div><div class="notes">{notes}</div></div>{strips}'
 
 
@@ -221,6 +223,15 @@ def _strip(shown: Rendered) -> str:
         for step, picture, words in (shown.pictures[index] for index in chosen)
     )
     return f'<ol class="strip {shown.render.track}" aria-label="{shown.render.track}, on the way">{frames}</ol>'
+
+
+def _others(shown: Rendered) -> str:
+    """The same from other seeds, side by side; "" without any."""
+    frames = "".join(
+        f'<li><img src="{photo_uri(picture)}" alt=""><span>seed {seed}</span><data>cosine {cosine:.2f}</data></li>' for seed, picture, cosine in shown.others
+    )
+    track = shown.render.track
+    return f'<h3 class="{track} seeds">{track} from other seeds</h3><ol class="strip {track}">{frames}</ol>' if frames else ""
 
 
 def _facts(facts: list[tuple[str, str]]) -> str:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from .evaluate.agreement import Agreement
 from .evaluate.card import Card
+from .evaluate.card_markdown import stability_told
 from .evaluate.verdict import Verdict
 from .interpret.attribution import Attribution
 from .interpret.bundle import Bundle
@@ -28,11 +29,19 @@ def verdict(found: Verdict) -> str:
 
 def verdicts(cards: Sequence[Card]) -> str:
     """HTML: those of renders of one modality beside each other; one for all where they are the same."""
-    told = [verdict(card.verdict) + (verdict(card.edit.verdict).replace("<b>", "<b>edit ", 1) if card.edit else "") for card in cards]
+    told = [verdict(card.verdict) + _edited(card) + _stable(card) for card in cards]
     if len(set(told)) == 1:
         return f'<div class="verdicts">{told[0]}</div>'
     sides = "".join(f'<div><h3 class="{card.track}">{card.track}</h3>{each}</div>' for card, each in zip(cards, told))
     return f'<div class="verdicts sides">{sides}</div>'
+
+
+def _edited(card: Card) -> str:
+    return verdict(card.edit.verdict).replace("<b>", "<b>edit ", 1) if card.edit else ""
+
+
+def _stable(card: Card) -> str:
+    return f'<p class="verdict">{escape(stability_told(card.stability))}</p>' if card.stability else ""
 
 
 def maps(bundle: Bundle, uri: Callable[[Tensor], str]) -> str:

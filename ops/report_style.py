@@ -63,7 +63,7 @@ button:hover{color:var(--ink)}
 .alarms{list-style:none;margin:.9rem 0 0;padding:0;font-size:.82rem;line-height:1.45}
 .alarms li{margin:.35rem 0}.alarms b{font-weight:600}.alarms b::after{content:":"}
 .strip{list-style:none;margin:1.3rem 0 0;padding:0;display:grid;grid-template-columns:repeat(8,minmax(0,1fr));gap:.55rem;font-size:.78rem;line-height:1.3}
-.strip+.strip{margin-top:.9rem}
+.strip+.strip{margin-top:.9rem}.seeds{margin:1.3rem 0 0}.seeds+.strip{margin-top:.5rem}
 .strip img{display:block;width:100%;aspect-ratio:1;object-fit:cover;border-radius:3px;margin-bottom:.3rem}
 .strip li{min-width:0}.strip span{display:block;overflow-wrap:anywhere}
 @media (max-width:46rem){.strip{grid-template-columns:repeat(4,minmax(0,1fr))}}

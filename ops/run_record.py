@@ -26,7 +26,7 @@ NAME = "run.json"
 
 def asked(
     concept: Concept, encoder: Encoder, text: bool, seed: int, quick: bool, steps: int | None, candidates: Mapping[Modality, int], courts: Sequence[Court],
-    hold: Hold | None = None,
+    seeds: int = 1, hold: Hold | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """All that decides what a showcase comes out as, but for its generators: two that agree in it and in `weights` are the same.
 
@@ -36,6 +36,7 @@ def asked(
         "expression": str(concept),
         "concept": fingerprint({"": concept.direction}),
         "seed": seed,
+        "seeds": seeds,
         "quick": quick,
         "steps": steps,
         "candidates": dict(candidates),
@@ -79,8 +80,8 @@ def held_by(made: Render) -> str:
     return made.settings["prior"]["name"] + (", told the concept" if made.settings["told"] else "")
 
 
-def of_render(made: Render, file: str, card: Card) -> dict[str, Any]:
-    """One render's part of run.json: how it was made, step by step, and how it came out."""
+def of_render(made: Render, file: str, card: Card, others: Sequence[Render] = ()) -> dict[str, Any]:
+    """One render's part of run.json: how it was made, step by step, and how it came out; others: the same from other seeds."""
     return {
         "modality": made.modality,
         "track": made.track,
@@ -93,5 +94,7 @@ def of_render(made: Render, file: str, card: Card) -> dict[str, Any]:
         "seconds": round(made.seconds, 1),
         "settings": made.settings,
         "metrics": made.trajectory,
+        "others": [{name: getattr(each, name) for name in ("seed", "cosine", "score", "stopped")} for each in others],
+        "stability": asdict(card.stability) if card.stability else None,
         "readings": [{"step": step, "words": reading} for step, _, reading in made.looks],
     }

@@ -7,13 +7,11 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -24,7 +22,7 @@ from .concept import Concept
 from .encoders.decoded import Played, embed
 from .encoders.protocol import Encoder
 from .evaluate.card import Card
-from .evaluate.cards import cards_of
+from .evaluate.cards import Output, cards_of
 from .evaluate.distractors import Bank
 from .evaluate.judgement import Court
 from .features.pursuit import Pursuit
@@ -39,17 +37,13 @@ from .optimise import Step
 from .plain import with_nulls
 from .render import Render, Track
 from .report_markdown import readme
-from .runtime import keep_on, let_go
+from .residency import AtWork, alone_on
 from .signal import FLOOR, log_mel
 from .space import Modality
 from .tracks import Hold, both
 
 READINGS = "readings"
 Watch = Callable[[Modality, Track, Step], None]
-Part = Literal["drawing", "reading", "judging"]
-AtWork = Callable[[Part, Modality | None], AbstractContextManager[None]]
-"""Given what a showcase is about to do and of which modality, a context within which all that it takes is where it can work:
-to draw, the encoder's tower and the generator; to read, the tower; to judge, which is of all modalities at once (None), the judges."""
 _COLOURS = ((8, 6, 20), (58, 20, 92), (140, 35, 105), (217, 82, 72), (250, 168, 88), (252, 246, 205))
 
 
@@ -76,6 +70,7 @@ def showcase(
     *,
     text: bool = True,
     seed: int = 0,
+    seeds: int = 1,
     quick: bool = False,
     steps: int | None = None,
     candidates: Mapping[Modality, int] = MappingProxyType({}),
@@ -87,24 +82,27 @@ def showcase(
     at_work: AtWork | None = None,
     watch_alone: Callable[[Modality, int, int], None] = lambda modality, done, total: None,
     inside: Mapping[str, str] = MappingProxyType({}),
-    told: Callable[[report.Target], None] = lambda target: None,
+    finished: Callable[[report.Target], None] = lambda target: None,
 ) -> Path:
     """Render a concept with each generator on both tracks, and write a folder named for it under `out`.
 
     generators: what makes each modality's on `device`; one is made when its turn comes and let go after it, and of the encoder's
     towers only those that are at work are on the device. candidates: as in `tracks.both`, of the modalities that it names.
-    courts: judges, by which no render is optimised. measures: of the encoder, made here unless given. hold, watch_alone: as in
-    `tracks.both`. at_work: what moves towers and judges; unless given, `device` gets the tower that is at work. inside: further text
-    for the files of media. told: shown what the page shows, once the folder is whole.
+    seeds: how many each render is made from, `seed` and those after it, at as many times the cost: the first is shown, and the
+    others say how stable it is. courts: judges, by which no render is optimised. measures: of the encoder, made here unless given.
+    hold, watch_alone: as in `tracks.both`. at_work: what moves towers and judges; unless given, `device` gets the tower that is at
+    work. inside: further text for the files of media. finished: given what the page shows, once the folder is whole.
 
     The folder holds PNG, WAV and MP4 of each track, phrase.txt, run.json, index.html with all of it inside, README.md, and in
     readings/ a folder for each of them with bundle.json, maps.safetensors, figure.png and card.json. It is built
     aside and takes its name when it is whole, in place of an earlier one for the same expression; on any error
-    or interruption nothing of it stays. Returns the folder. Raises what `render` raises, and OSError.
+    or interruption nothing of it stays. Returns the folder. Raises what `render` raises, OSError, and ValueError for no seeds.
     """
+    if seeds < 1:
+        raise ValueError(f"seeds must be at least 1, not {seeds}")
     began = time.monotonic()
     expression, space = str(concept), encoder.space
-    at_work = at_work or _alone_on(torch.device(device), encoder)
+    at_work = at_work or alone_on(torch.device(device), encoder)
     with at_work("reading", "text"):
         measures = measures or Measures.of(encoder)
         reader = Reader(concept, encoder, Pursuit(space), measures.probes)
@@ -114,42 +112,49 @@ def showcase(
             with torch.no_grad():
                 phrase = composition.phrase, encoder.text([composition.phrase])
             said = composition, reader.phrase(composition, phrase[1], seed)
-    outputs, bundles, weights = [], [], {}
+    outputs, others, bundles, weights = [], [], [], {}
     for modality, make in generators.items():
         with at_work("drawing", modality):
             generator = make()
             weights[modality], played = generator.id, Played.by(generator)
             seen = lambda dial, step, modality=modality: watch(modality, "natural" if dial else "honest", step)  # noqa: E731
-            made = both(
-                concept, encoder, generator, seed, quick=quick, steps=steps, candidates=candidates.get(modality), watch=seen, hold=hold,
-                watch_alone=partial(watch_alone, modality),
-            )  # fmt: skip
+            made = [
+                each
+                for nth in range(seed, seed + seeds)
+                for each in both(
+                    concept, encoder, generator, nth, quick=quick, steps=steps, candidates=candidates.get(modality), watch=seen, hold=hold,
+                    watch_alone=partial(watch_alone, modality),
+                )  # fmt: skip
+            ]
             # the next may be as large, and the two would not fit beside each other
             del generator
         with at_work("reading", modality):
             for each in made:
                 with torch.no_grad():
                     embedding = embed(encoder, played, each.media[None])
-                outputs.append((each, embedding, played))
-                bundles.append(reader.render(each, embedding, played))
+                if each.seed == seed:
+                    outputs.append((each, embedding, played))
+                    bundles.append(reader.render(each, embedding, played))
+                else:
+                    others.append((replace(each, looks=[]), embedding, played))
     # pursuit of some hundred rivals' words for each pair of outputs would take as long as a render
     features = concept.code.dictionary if concept.code else None
     with at_work("judging", None):
-        cards = cards_of(outputs, concept, encoder, measures.bank, courts, phrase, features, seed)
+        cards = cards_of([*outputs, *others], concept, encoder, measures.bank, courts, phrase, features, seed)
     said = (*said, cards[-1]) if said else None
     folder = Path(out) / slug(expression)
     seconds = time.monotonic() - began
     run = {
-        **run_record.asked(concept, encoder, text, seed, quick, steps, candidates, courts, hold),
+        **run_record.asked(concept, encoder, text, seed, quick, steps, candidates, courts, seeds, hold),
         "seconds": round(seconds, 1),
         "uncentred": sorted((concept.modalities | generators.keys()).difference(space.means)),
         "weights": weights,
         "text": asdict(said[0]) | {"words": words, "verdict": asdict(said[2].verdict)} if said else None,
-        "renders": [run_record.of_render(made, _file(made), card) for (made, *_), card in zip(outputs, cards)],
+        "renders": [run_record.of_render(made, _file(made), card, _again(made, others)) for (made, *_), card in zip(outputs, cards)],
     }
     renders = [made for made, *_ in outputs]
     facts = [
-        ("seed", str(seed)),
+        ("seed", str(seed) if seeds == 1 else f"{seed}, and {seeds - 1} more after it"),
         ("space", space.id),
         ("steps", ", ".join(f"{made.modality} {len(made.trajectory)}" for made in renders if made.track == "honest")),
         ("natural by", ", ".join(sorted({run_record.held_by(made) for made in renders if made.track == "natural"}))),
@@ -163,7 +168,8 @@ def showcase(
             _write_media(file, made, played, {**inside, "expression": expression, "seed": str(seed), "track": made.track})
             _write_readings(aside / READINGS / file.stem, bundle, card)
             pictures = [(step, picture(media, made.modality), reading) for step, media, reading in made.looks]
-            shown.append(report.Rendered(made, file, picture(made.media, made.modality), pictures, bundle, card))
+            faces = [(again.seed, picture(again.media, made.modality), again.cosine) for again in _again(made, others)]
+            shown.append(report.Rendered(made, file, picture(made.media, made.modality), pictures, bundle, card, faces))
         if said:
             write_text(aside / "phrase.txt", said[0].phrase + "\n")
             _write_readings(aside / READINGS / "text", *said[1:])
@@ -171,22 +177,8 @@ def showcase(
         target = report.Target(expression, said, words, shown, facts)
         write_text(aside / "index.html", report.page(target))
         write_text(aside / "README.md", readme(target))
-    told(target)
+    finished(target)
     return folder
-
-
-def _alone_on(device: torch.device, encoder: Encoder) -> AtWork:
-    """Of the encoder's towers only the one at work is on the device; judges stay where they are."""
-
-    @contextmanager
-    def at_work(part: Part, modality: Modality | None) -> Iterator[None]:
-        if modality is not None:
-            keep_on(device, encoder.towers, {modality})
-        yield
-        if part == "drawing":
-            let_go(device)
-
-    return at_work
 
 
 def write_gallery(out: str | os.PathLike) -> Path:
@@ -225,6 +217,11 @@ def picture(media: Tensor, modality: Modality) -> Tensor:
     below = place.floor().long().clamp(max=len(colours) - 2)
     share = (place - below)[..., None]
     return ((1 - share) * colours[below] + share * colours[below + 1]).permute(2, 0, 1)
+
+
+def _again(made: Render, others: Sequence[Output]) -> list[Render]:
+    """The same from other seeds."""
+    return [each for each, *_ in others if (each.modality, each.track) == (made.modality, made.track)]
 
 
 def _file(made: Render) -> str:

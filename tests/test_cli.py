@@ -84,6 +84,7 @@ def test_clip_of_one_frame_gets_a_line(capsys, tmp_path, one_frame):
         (["--steps", "0"], "from 1 up"),
         (["--steps", "many"], "many"),
         (["--seed", "-1"], "-1"),
+        (["--seeds", "0"], "from 1 up"),
         (["--device", "abacus"], "abacus"),
         (["--colour"], "--colour"),
     ],

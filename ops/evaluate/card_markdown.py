@@ -6,7 +6,7 @@ from ..markdown import escaped, table
 from ..report_instruments import NOTHING, readings
 from .card import Card
 from .edit import EditSuccess
-from .intervals import LEVEL, Interval
+from .intervals import FEWEST, LEVEL, Interval
 from .judgement import Judgement
 from .stability import Stability
 
@@ -27,7 +27,7 @@ def markdown(card: Card) -> str:
         ]  # fmt: skip
         parts += ["Whether the outputs belong together:", table(head, rows)]
     if card.stability:
-        parts.append(_stability(card.stability))
+        parts.append(stability_told(card.stability))
     if card.instruments:
         rows = [[name, value] for name, value in readings(card.instruments) if value != NOTHING]
         parts += ["Instruments of the run:", table(["reading", "value"], rows)]
@@ -44,16 +44,19 @@ def _edit(edit: EditSuccess) -> list[str]:
     return parts
 
 
-def _stability(found: Stability) -> str:
-    facts = [f"Of {found.seeds} seeds: mean cosine of two {found.cosine:.2f}"]
+def stability_told(found: Stability) -> str:
+    """A sentence: how often it was recognised from other seeds too, and how alike every two outcomes are."""
+    facts = []
+    if found.percentiles:
+        hits = round(found.recognised.estimate * found.seeds)
+        values = ", ".join(f"{p:.3f}" for p in found.percentiles)
+        facts.append(f"recognised {hits} times, a rate of {_interval(found.recognised)}")
+        few = f"; an interval needs {FEWEST} seeds" if found.seeds < FEWEST else ""
+        facts.append(f"percentiles {values}" + (f", in all {_interval(found.percentile)}" if found.percentile else few))
+    facts.append(f"every two of them alike with a mean cosine of {found.cosine:.2f}, by the encoder they were made with")
     if found.overlap is not None:
         facts.append(f"rank-biased overlap of their ten strongest features {found.overlap:.2f}")
-    if found.percentiles:
-        values = ", ".join(f"{p:.3f}" for p in found.percentiles)
-        facts.append(f"percentiles {values}" + (f", {_interval(found.percentile)}" if found.percentile else ""))
-    if found.recognised:
-        facts.append(f"recognised {_interval(found.recognised)}")
-    return "; ".join(facts) + "."
+    return f"Of {found.seeds} seeds: {'; '.join(facts)}."
 
 
 def _footnote(card: Card) -> str:

@@ -38,7 +38,7 @@ def test_anything_else_is_not_the_same(folder, concept, encoder):
     other.space = Space("other-0", other.dimension, other.space.means, other.space.radii, other.space.vocabulary)
     coded = concept.decomposed(ToyDictionary(encoder.space, ["a", "b", "c"]))
     unlike = [
-        wanted(concept, encoder, text=False), wanted(concept, encoder, seed=4), wanted(concept, encoder, quick=False), wanted(concept, encoder, steps=None),
+        wanted(concept, encoder, text=False), wanted(concept, encoder, seed=4), wanted(concept, encoder, seeds=2), wanted(concept, encoder, quick=False), wanted(concept, encoder, steps=None),
         wanted(concept, encoder, candidates={}), wanted(concept, encoder, courts=[Court(other, encoder.space)]), wanted(concept, other),
         wanted(Concept.from_text("ice", encoder), encoder), wanted(2 * concept, encoder), wanted(coded, encoder),
         # a file behind the same expression has changed

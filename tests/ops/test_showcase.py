@@ -13,12 +13,15 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from toys import ToyClip, ToyPicture, ToySound
+from toys import SmallEncoder, ToyClip, ToyPicture, ToySound
 
 from concept_algebra.ops import report
 from concept_algebra.ops.atomic import built_aside
 from concept_algebra.ops.concept import Concept
 from concept_algebra.ops.evaluate.card import Card
+from concept_algebra.ops.evaluate.card_markdown import stability_told
+from concept_algebra.ops.evaluate.judgement import Court
+from concept_algebra.ops.evaluate.measure import stability_of
 from concept_algebra.ops.evaluate.verdict import Verdict
 from concept_algebra.ops.instruments import Instruments
 from concept_algebra.ops.interpret.bundle import Bundle
@@ -27,6 +30,7 @@ from concept_algebra.ops.report_instruments import NOTHING, ROWS, readings, tabl
 from concept_algebra.ops.run_record import versions
 from concept_algebra.ops.showcase import READINGS, picture, showcase, slug, write_gallery
 from concept_algebra.ops.space import UncalibratedSpace
+from concept_algebra.ops.tracks import both
 
 GENERATORS = {"image": partial(ToyPicture, (3, 32, 32)), "audio": ToySound, "video": ToyClip}
 ALWAYS = {"run.json", "index.html", "README.md", READINGS}
@@ -97,6 +101,56 @@ def test_same_seed_writes_the_same_files(folder, tmp_path, concept, encoder):
     again = showcase(concept, tmp_path, encoder, GENERATORS, steps=5, seed=3)
     for name in FILES | {"phrase.txt"}:
         assert (again / name).read_bytes() == (folder / name).read_bytes(), name
+
+
+@pytest.fixture(scope="module")
+def seeded(tmp_path_factory, concept, encoder):
+    judge = SmallEncoder()
+    judge.space = replace(judge.space, id="judge-0")
+    court = Court(judge, encoder.space)
+    few = {name: make for name, make in GENERATORS.items() if name != "video"}
+    return showcase(concept, tmp_path_factory.mktemp("out"), encoder, few, steps=5, seed=3, seeds=3, courts=[court]), court
+
+
+def test_more_seeds_change_nothing_of_the_first(folder, seeded):
+    made, _ = seeded
+    for name in FILES | {"phrase.txt"}:
+        if not name.startswith("video"):
+            assert (made / name).read_bytes() == (folder / name).read_bytes(), name
+
+
+def test_of_several_seeds_the_card_says_how_stable_they_are(seeded, concept, encoder):
+    made, court = seeded
+    run, generator = json.loads((made / "run.json").read_text()), GENERATORS["image"]()
+    three = [both(concept, encoder, generator, seed, steps=5) for seed in (3, 4, 5)]
+    assert run["seeds"] == 3 and [each["modality"] for each in run["renders"]] == ["image", "image", "audio", "audio"]
+    for nth, track in enumerate(("honest", "natural")):
+        card = Card.from_json((made / READINGS / f"image-{track}" / "card.json").read_text())
+        same = [pair[nth] for pair in three]
+        assert card.seed == 3 and card.stability == stability_of(same, concept, encoder, generator, court)
+        assert len(card.stability.percentiles) == 3 and card.stability.percentiles[0] == card.judgement.score.percentile
+        record = run["renders"][nth]
+        assert [(each["seed"], each["cosine"]) for each in record["others"]] == [(other.seed, other.cosine) for other in same[1:]]
+        assert record["stability"]["percentiles"] == list(card.stability.percentiles)
+    assert Card.from_json((made / READINGS / "text" / "card.json").read_text()).stability is None
+
+
+def test_page_and_readme_tell_of_the_seeds_in_words_and_show_them(seeded, folder):
+    made, _ = seeded
+    page, readme = (made / "index.html").read_text(), (made / "README.md").read_text()
+    for name in ("image", "audio"):
+        for track in ("honest", "natural"):
+            card = Card.from_json((made / READINGS / f"{name}-{track}" / "card.json").read_text())
+            said = stability_told(card.stability)
+            assert said.startswith("Of 3 seeds: recognised ") and said in readme and said in page
+    assert page.count("<span>seed 4</span>") == page.count("<span>seed 5</span>") == 4 and _Page(page).open == []
+    assert "from other seeds" not in (folder / "index.html").read_text() and "Of 1 seeds" not in (folder / "README.md").read_text()
+
+
+def test_no_seeds_are_refused(tmp_path, concept, encoder):
+    with pytest.raises(ValueError, match="seeds must be at least 1, not 0"):
+        showcase(concept, tmp_path, encoder, GENERATORS, seeds=0)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_only_what_was_asked_for_is_made(tmp_path, concept, encoder):

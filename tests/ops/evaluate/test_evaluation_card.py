@@ -14,7 +14,7 @@ from json_schema import fits, places, spoiled
 
 from concept_algebra.ops.evaluate.agreement import Agreement
 from concept_algebra.ops.evaluate.card import SCHEMA, Card
-from concept_algebra.ops.evaluate.card_markdown import markdown
+from concept_algebra.ops.evaluate.card_markdown import markdown, stability_told
 from concept_algebra.ops.evaluate.edit import EditSuccess
 from concept_algebra.ops.evaluate.intervals import Interval
 from concept_algebra.ops.evaluate.judgement import Judgement, unjudged
@@ -119,7 +119,7 @@ def test_the_page_begins_with_the_verdict_and_holds_every_number():
     for said in (
         "The edit: **succeeded**", r"| man | removed | 80.0 | 30.0 | -50.0 |", "consistency, not recognition", "| 40% | 10% |",
         "0.960 (95% interval 0.700 to 0.990)",
-        "z +4.1, bare cosine 0.310", "Seed 3.", r"- left out: x: no", "Of 3 seeds: mean cosine of two 0.80", "- The spectrum | falls.",
+        "z +4.1, bare cosine 0.310", "Seed 3.", r"- left out: x: no", "Of 3 seeds: recognised 2 times, a rate of 0.667 (95% interval 0.200 to 0.940); percentiles 0.900, 0.950, 1.000, in all 0.960", "- The spectrum | falls.",
     ):  # fmt: skip
         assert said in page, said
 
@@ -128,6 +128,12 @@ def test_the_page_of_what_was_not_judged_has_no_score():
     page = markdown(BARE)
     assert "**not judged**. No judge was given; download laion/clap-htsat-unfused" in page
     assert "cosine 0." not in page.partition("Instruments")[0] and "percentile" not in page and "None" not in page and "nan" not in page
+
+
+def test_of_two_seeds_the_values_stand_without_an_interval():
+    two = Stability(2, "pocket-1", 0.8, None, (0.9, 0.95), None, Interval(1.0, 0.34, 1.0))
+    assert "percentiles 0.900, 0.950; an interval needs 3 seeds; every two of them alike" in stability_told(two)
+    assert stability_told(Stability(2, "pocket-1", -0.001)) == "Of 2 seeds: every two of them alike with a mean cosine of 0.00, by the encoder they were made with."
 
 
 def test_the_page_of_a_phrase_has_no_run():
