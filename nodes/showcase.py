@@ -107,6 +107,8 @@ class Showcase(io.ComfyNode):
         picture = sheet_of(target)
         name, subfolder = host.in_output(str(folder / "index.html"))
         page = {"filename": name, "subfolder": subfolder, "type": "output", "title": target.expression}
+        if picture is not None:  # a page of the newer kind goes on showing the last preview
+            work.progress.show(work.total, picture[0].movedim(-1, 0))
         shown = {} if picture is None else ui.PreviewImage(picture, cls=cls).as_dict()
         return io.NodeOutput(
             host.blocked("no generator is connected, so there is no picture") if picture is None else picture,
@@ -133,7 +135,8 @@ class Work:
             for track, count in (("honest", honest.schedule.steps), ("natural", natural.schedule.steps), (None, natural.schedule.steps)):
                 self.before[modality, track] = total
                 total += count
-        self.progress = host.Progress(node_id, max(1, total))
+        self.total = max(1, total)
+        self.progress = host.Progress(node_id, self.total)
         self.watching = {modality: Watching(node_id, total, hosted.generator) for modality, hosted in drawing.items()}
         self._seeing = cache(lambda modality, track: self.watching[modality].of(f"{modality}, {track}", self.before[modality, track]))
 
@@ -204,10 +207,10 @@ def drawers(
 def lines(target: Target) -> list[str]:
     """A line for each artefact."""
     composition, _, card = target.said
-    said = [f"in words: {card.verdict.word}; {composition.score:.2f}; {composition.phrase}"]
+    said = [f"in words: {card.verdict.word}; {composition.score:.2f}; {composition.phrase}."]
     for shown in target.renders:
         made = shown.render
-        said.append(f"{made.modality}, {made.track}: {shown.card.verdict.word}; {made.cosine:.2f}; {spoken(made.looks[-1][2][:WORDS])}")
+        said.append(f"{made.modality}, {made.track}: {shown.card.verdict.word}; {made.cosine:.2f}; {spoken(made.looks[-1][2][:WORDS])}.")
     return said
 
 

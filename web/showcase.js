@@ -97,10 +97,20 @@ app.registerExtension({
         mark(node);
         after(node, "onAdded", () => found.has(node) || found.set(node, []));
         after(node, "onConfigure", () => keep(node, app.nodeOutputs?.[placeOf(node)]));
-        after(node, "onExecuted", (output) => keep(node, output));
+        after(node, "onExecuted", (output) => {
+            keep(node, output);
+            forget(node);
+        });
         after(node, "onRemoved", () => found.delete(node));
     },
 });
+
+/** Takes the last preview of a run away: Nodes 2.0 shows previews in place of what came out, for as long as they are there. */
+function forget(node) {
+    const page = document.getElementById("vue-app")?.__vue_app__?.config.globalProperties;
+    // there is no other way to its own store; without it, the sheet shows twice, for it is the last preview too
+    setTimeout(() => page?.$pinia?._s?.get("nodeOutput")?.revokePreviewsByExecutionId?.(placeOf(node)), 0);
+}
 
 function keep(node, output) {
     if (!output?.page?.length) return;
