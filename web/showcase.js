@@ -29,7 +29,7 @@ export function alone(text) {
     return `<!doctype html>${page.documentElement.outerHTML}`;
 }
 
-/** A dialog over one of several pages, each named as a node's output names a file, with a title. */
+/** A dialog with one of several pages in it, each named as a node's output names a file, with a title; of none it says what to do. */
 function opened(pages) {
     const dialog = element("dialog", "page");
     const choice = element("select", "targets");
@@ -77,7 +77,12 @@ function opened(pages) {
     for (const kind of ["keydown", "keyup", "wheel", "paste", "copy"]) dialog.addEventListener(kind, (event) => event.stopPropagation());
     document.body.append(dialog);
     dialog.showModal();
-    show(pages[0]);
+    if (pages.length) {
+        show(pages[0]);
+    } else {
+        for (const part of [place, save, frame]) part.remove();
+        said.textContent = "Run first: the page of what comes out opens here.";
+    }
 }
 
 app.registerExtension({
@@ -90,11 +95,10 @@ app.registerExtension({
         if (node.comfyClass !== SHOWS) return;
         style("showcase");
         found.set(node, []);
-        const open = node.addWidget("button", "page", null, () => found.get(node)?.length && opened(found.get(node)));
+        const open = node.addWidget("button", "open the page", null, () => opened(found.get(node) ?? []));
         open.serialize = false;
         open.options.serialize = false;
         node.setSize?.(SIZE.map((side, index) => Math.max(side, node.size[index])));
-        mark(node);
         after(node, "onAdded", () => found.has(node) || found.set(node, []));
         after(node, "onConfigure", () => keep(node, app.nodeOutputs?.[placeOf(node)]));
         after(node, "onExecuted", (output) => {
@@ -115,14 +119,4 @@ function forget(node) {
 function keep(node, output) {
     if (!output?.page?.length) return;
     found.set(node, output.page);
-    mark(node);
-}
-
-/** Says on the button what it does. */
-function mark(node) {
-    const open = node.widgets.find(({ name }) => name === "page");
-    const count = found.get(node).length;
-    open.label = count === 0 ? "run to make the page" : count === 1 ? "open the page" : `open the ${count} pages`;
-    open.disabled = count === 0;
-    node.graph?.setDirtyCanvas?.(true, true);
 }
