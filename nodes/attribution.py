@@ -9,6 +9,7 @@ from torch.nn.functional import interpolate
 
 from ..ops.concept import Concept, feature_index
 from ..ops.features.dictionary import Dictionary
+from ..ops.rounding import rounded
 from ..ops.interpret.attribution import PLANES, Attribution, integrated_gradients, relevance, rollout
 from ..ops.interpret.detector import Detector, concept_detector, feature_detectors
 from ..ops.interpret.overlay import overlay
@@ -106,7 +107,7 @@ def told(found: Attribution) -> str:
     """What was found, in a line or two."""
     if found.of is None or found.value is None:
         return "where the encoder looked, whatever is asked"
-    said = f"{found.of}: {found.value:.2f}"
+    said = f"{found.of}: {rounded(found.value)}"
     if found.baseline is not None:
-        said += f", and {found.baseline:.2f} when blurred; the map adds up to the difference but for {found.residual:.1%}"
+        said += f", and {rounded(found.baseline)} when blurred; the map adds up to the difference but for {found.residual:.1%}"
     return said + ("" if found.active is not False else "; below the threshold from which the feature counts as there")

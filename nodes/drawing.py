@@ -12,6 +12,7 @@ import torch
 from ..ops.centring import off_centre
 from ..ops.concept import Concept
 from ..ops.expression import evaluate
+from ..ops.rounding import rounded
 from ..ops.generators.protocol import Generator
 from ..ops.grad import differentiable
 from ..ops.instruments import Judge
@@ -173,5 +174,5 @@ def note(renders: Mapping[str, Rendered]) -> None:
 def report(rendered: Rendered) -> str:
     """A render's cosine and the readings of its instruments, a line each, and what is to be doubted."""
     made = rendered.render
-    rows = [("cosine with the concept", f"{made.cosine:.2f}"), *((name, value) for name, value in readings(made.instruments) if value != NOTHING)]
+    rows = [("cosine with the concept", rounded(made.cosine)), *((name, value) for name, value in readings(made.instruments) if value != NOTHING)]
     return "\n".join([*(f"{value}  {name}" for name, value in rows), *doubts(rendered)])

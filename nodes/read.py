@@ -7,6 +7,7 @@ from comfy_api.latest import io, ui
 from torch import Tensor
 
 from ..ops.concept import Concept
+from ..ops.rounding import rounded
 from ..ops.interpret.readout import compose, readout, spoken
 from ..ops.showcase import picture
 from . import host
@@ -41,7 +42,7 @@ class ConceptReadout(io.ComfyNode):
         host.load(encoder.of(["text"]))
         found = readout(concept, encoder.encoder.space, words)
         said = compose(concept, encoder.encoder)
-        lines = [str(concept), f"{said.score:.2f}  {said.phrase}  (composed)", *(f"{cosine:.2f}  {word}" for word, cosine in found)]
+        lines = [str(concept), f"{rounded(said.score)}  {said.phrase}  (composed)", *(f"{rounded(cosine)}  {word}" for word, cosine in found)]
         if concept.uncentred:
             lines.append(f"off centre: {', '.join(sorted(concept.uncentred))} (Calibrate Encoder measures it)")
         # the page shows a preview text on its own preview nodes only
@@ -105,4 +106,4 @@ def beside(*parts: Tensor) -> Tensor:
 
 
 def line(rendered: Rendered, name: str) -> str:
-    return f"{name}: cosine {rendered.render.cosine:.2f} with {rendered.concept}; reads as {rendered.words}"
+    return f"{name}: cosine {rounded(rendered.render.cosine)} with {rendered.concept}; reads as {rendered.words}"

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from .curves import curves
 from .evaluate.card import Card
+from .rounding import rounded
 from .interpret.bundle import Bundle
 from .interpret.readout import Composition
 from .media import as_bytes
@@ -127,7 +128,7 @@ def _section(modality: Modality, body: str) -> str:
 def _said(said: Composition) -> str:
     """The phrase, and under it its search: what each round kept, best first."""
     rounds = "".join(
-        f"<li>{', '.join(f'{escape(phrase)} <data>{score:.2f}</data>' for phrase, score in kept)}</li>" for kept in said.rounds
+        f"<li>{', '.join(f'{escape(phrase)} <data>{rounded(score)}</data>' for phrase, score in kept)}</li>" for kept in said.rounds
     )
     return f'<p class="phrase">{escape(said.phrase)}</p><p class="grown">composed in {len(said.rounds)} rounds, each of which kept:</p><ol class="search">{rounds}</ol>'
 
@@ -153,7 +154,7 @@ def _words(words: Reading, limit: int = 8) -> str:
     top = max(cosine for _, cosine in words) or 1.0
     items = (
         f'<li><span>{escape(word)}</span><meter min="0" max="1" value="{max(0.0, cosine / top):.3f}"></meter>'
-        f"<data>{cosine:.2f}</data></li>"
+        f"<data>{rounded(cosine)}</data></li>"
         for word, cosine in words[:limit]
     )
     return f'<ol class="words">{"".join(items)}</ol>'
@@ -161,7 +162,7 @@ def _words(words: Reading, limit: int = 8) -> str:
 
 def _pair(pair: list[Rendered], expression: str) -> str:
     sides = "".join(
-        f'<div><h3 class="{shown.render.track}">{shown.render.track} <data>{shown.render.cosine:.2f}</data></h3>'
+        f'<div><h3 class="{shown.render.track}">{shown.render.track} <data>{rounded(shown.render.cosine)}</data></h3>'
         f"{_words(shown.render.looks[-1][2], 5)}</div>"
         for shown in pair
     )
@@ -228,7 +229,7 @@ def _strip(shown: Rendered) -> str:
 def _others(shown: Rendered) -> str:
     """The same from other seeds, side by side; "" without any."""
     frames = "".join(
-        f'<li><img src="{photo_uri(picture)}" alt=""><span>seed {seed}</span><data>cosine {cosine:.2f}</data></li>' for seed, picture, cosine in shown.others
+        f'<li><img src="{photo_uri(picture)}" alt=""><span>seed {seed}</span><data>cosine {rounded(cosine)}</data></li>' for seed, picture, cosine in shown.others
     )
     track = shown.render.track
     return f'<h3 class="{track} seeds">{track} from other seeds</h3><ol class="strip {track}">{frames}</ol>' if frames else ""

@@ -12,6 +12,7 @@ from .evaluate.agreement import Agreement
 from .evaluate.card import Card
 from .evaluate.card_markdown import stability_told
 from .evaluate.verdict import Verdict
+from .rounding import rounded
 from .interpret.attribution import Attribution
 from .interpret.bundle import Bundle
 from .interpret.overlay import laid_over
@@ -66,9 +67,9 @@ def caption(found: Attribution) -> str:
     """HTML: of what a map is."""
     if found.of is None:
         return "where it looked, whatever is asked <data>rollout</data>"
-    against = "" if found.baseline is None else f", {found.baseline:.2f} blurred"
+    against = "" if found.baseline is None else f", {rounded(found.baseline)} blurred"
     below = ", below its threshold" if found.active is False else ""
-    return f"<b>{escape(found.of)}</b> {found.value:.2f}{against}{below} <data>{found.kind}</data>"
+    return f"<b>{escape(found.of)}</b> {rounded(found.value)}{against}{below} <data>{found.kind}</data>"
 
 
 def readings(bundles: Sequence[Bundle]) -> str:
@@ -80,9 +81,9 @@ def readings(bundles: Sequence[Bundle]) -> str:
         target = {feature.name: feature.target for bundle in bundles for feature in bundle.features}
         strongest = sorted(target, key=lambda name: -max(target[name], *(of.get(name, 0.0) for of in amounts)))
         rows = [(name, [target[name], *(of.get(name) for of in amounts)]) for name in strongest]
-        parts.append(_table("features", '<th scope="col">target</th>' + heads, [(n, [NOTHING if not v else f"{v:.2f}" for v in row]) for n, row in rows[:ROWS]]))
+        parts.append(_table("features", '<th scope="col">target</th>' + heads, [(n, [NOTHING if not v else rounded(v) for v in row]) for n, row in rows[:ROWS]]))
     if any(bundle.answers for bundle in bundles):
-        rows = [(each[0].what, [f"{answer.probability:.0%}" for answer in each]) for each in zip(*(bundle.answers for bundle in bundles))]
+        rows = [(each[0].what, [rounded(answer.probability, ".0%") for answer in each]) for each in zip(*(bundle.answers for bundle in bundles))]
         parts.append(_table("probably", heads, rows))
         warned = dict.fromkeys(answer.warning for bundle in bundles for answer in bundle.answers if answer.warning)
         parts.append("".join(f'<p class="warning">Probes: {escape(warning)}.</p>' for warning in warned))
@@ -92,11 +93,11 @@ def readings(bundles: Sequence[Bundle]) -> str:
 def agreed(track: str, found: Sequence[Agreement]) -> str:
     """HTML: a row for every two outputs of a track."""
     heads, featured = ["percentile", "told by"], any(each.jaccard is not None for each in found)
-    rows = [(" and ".join(each.modalities), [f"{each.percentile:.3f}", "a judge" if each.independent else "its own encoder"]) for each in found]
+    rows = [(" and ".join(each.modalities), [rounded(each.percentile, ".3f"), "a judge" if each.independent else "its own encoder"]) for each in found]
     if featured:
         heads.append("shared features")
         for each, (_, cells) in zip(found, rows):
-            cells.append(NOTHING if each.jaccard is None else f"{each.jaccard:.0%}")
+            cells.append(NOTHING if each.jaccard is None else rounded(each.jaccard, ".0%"))
     head = "".join(f'<th scope="col">{head}</th>' for head in heads)
     return f'<h3 class="{track}">{track}</h3>{_table("outputs", head, rows)}'
 

@@ -6,27 +6,28 @@ from collections.abc import Sequence
 from html import escape
 from math import isfinite
 
+from .rounding import rounded
 from .instruments import Instruments
 from .render import Render
 
 NOTHING = "–"
 ROWS = (
-    ("robust", "cosine, blurred and cropped", "{:.2f}"),
-    ("robust_drop", "lost by that", "{:.0%}"),
-    ("held_out_gap", "gap to the judge, in deviations", "{:+.1f}"),
-    ("leakage", "the prior alone, of the match", "{:.0%}"),
-    ("clipped", "values cut off", "{:.1%}"),
-    ("norm", "root mean square of the latent", "{:.2f}"),
-    ("round_trip", "off when encoded again", "{:.0%}"),
-    ("slope", "slope of the spectrum", "{:.1f}"),
+    ("robust", "cosine, blurred and cropped", ".2f"),
+    ("robust_drop", "lost by that", ".0%"),
+    ("held_out_gap", "gap to the judge, in deviations", "+.1f"),
+    ("leakage", "the prior alone, of the match", ".0%"),
+    ("clipped", "values cut off", ".1%"),
+    ("norm", "root mean square of the latent", ".2f"),
+    ("round_trip", "off when encoded again", ".0%"),
+    ("slope", "slope of the spectrum", ".1f"),
 )
-"""(field of Instruments, what it is called, how it is written)."""
+"""(field of Instruments, what it is called, its format specification)."""
 
 
 def readings(read: Instruments) -> list[tuple[str, str]]:
     """(name, value as text) of every instrument; `NOTHING` for what could not be measured."""
     measured = {key: value for key, value in vars(read).items() if key != "alarms" and value is not None and isfinite(value)}
-    return [(name, form.format(measured[key]) if key in measured else NOTHING) for key, name, form in ROWS]
+    return [(name, rounded(measured[key], form) if key in measured else NOTHING) for key, name, form in ROWS]
 
 
 def stopped(made: Render) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..rounding import rounded
 from ..markdown import escaped, table
 from ..report_instruments import NOTHING, readings
 from .card import Card
@@ -21,7 +22,7 @@ def markdown(card: Card) -> str:
     if card.agreement:
         head = ["outputs", "percentile", "rivals", "shared features", "of mismatched pairs", "told by"]
         rows = [
-            [" and ".join(a.modalities), f"{a.percentile:.3f}", str(a.count), _percent(a.jaccard), _percent(a.mismatched_jaccard),
+            [" and ".join(a.modalities), rounded(a.percentile, ".3f"), str(a.count), _percent(a.jaccard), _percent(a.mismatched_jaccard),
              "another encoder" if a.independent else "the encoder they were made with: consistency, not recognition"]
             for a in card.agreement
         ]  # fmt: skip
@@ -38,7 +39,7 @@ def markdown(card: Card) -> str:
 def _edit(edit: EditSuccess) -> list[str]:
     parts = [f"The edit: **{edit.verdict.word}**. {_sentence(edit.verdict.rule)}"]
     if edit.changes:
-        rows = [[escaped(c.word), c.role, f"{100 * c.before:.1f}", f"{100 * c.after:.1f}", f"{100 * c.change:+.1f}"] for c in edit.changes]
+        rows = [[escaped(c.word), c.role, rounded(100 * c.before, ".1f"), rounded(100 * c.after, ".1f"), rounded(100 * c.change, "+.1f")] for c in edit.changes]
         parts.append(table(["part", "should be", f"percentile in {escaped(edit.base)} ({edit.base_is})", "in this", "change"], rows))
         parts += [f"- left out: {escaped(part)}" for part in edit.left_out]
     return parts
@@ -49,13 +50,14 @@ def stability_told(found: Stability) -> str:
     facts = []
     if found.percentiles:
         hits = round(found.recognised.estimate * found.seeds)
-        values = ", ".join(f"{p:.3f}" for p in found.percentiles)
-        facts.append(f"recognised {hits} times, a rate of {_interval(found.recognised)}")
+        values = ", ".join(rounded(p, ".3f") for p in found.percentiles)
+        rate = f"{rounded(found.recognised.low, '.0%')} to {rounded(found.recognised.high, '.0%')}"
+        facts.append(f"recognised {hits} times ({LEVEL:.0%} interval of the rate {rate})")
         few = f"; an interval needs {FEWEST} seeds" if found.seeds < FEWEST else ""
         facts.append(f"percentiles {values}" + (f", in all {_interval(found.percentile)}" if found.percentile else few))
-    facts.append(f"every two of them alike with a mean cosine of {found.cosine:.2f}, by the encoder they were made with")
+    facts.append(f"every two of them alike with a mean cosine of {rounded(found.cosine)}, by the encoder they were made with")
     if found.overlap is not None:
-        facts.append(f"rank-biased overlap of their ten strongest features {found.overlap:.2f}")
+        facts.append(f"rank-biased overlap of their ten strongest features {rounded(found.overlap)}")
     return f"Of {found.seeds} seeds: {'; '.join(facts)}."
 
 
@@ -63,17 +65,17 @@ def _footnote(card: Card) -> str:
     judgement: Judgement = card.judgement
     told = f"Seed {card.seed}. Made with `{card.made_with}`"
     if judgement.score:
-        told += f"; judged by `{judgement.judge}`, z {judgement.score.z:+.1f}"
-        told += f", bare cosine {judgement.score.cosine:.3f} (not comparable between encoders)"
+        told += f"; judged by `{judgement.judge}`, z {rounded(judgement.score.z, '+.1f')}"
+        told += f", bare cosine {rounded(judgement.score.cosine, '.3f')} (not comparable between encoders)"
     return f"<sub>{told}.</sub>"
 
 
 def _interval(found: Interval) -> str:
-    return f"{found.estimate:.3f} ({LEVEL:.0%} interval {found.low:.3f} to {found.high:.3f})"
+    return f"{rounded(found.estimate, '.3f')} ({LEVEL:.0%} interval {rounded(found.low, '.3f')} to {rounded(found.high, '.3f')})"
 
 
 def _percent(share: float | None) -> str:
-    return NOTHING if share is None else f"{share:.0%}"
+    return NOTHING if share is None else rounded(share, ".0%")
 
 
 def _sentence(rule: str) -> str:

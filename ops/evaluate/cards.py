@@ -64,7 +64,7 @@ def cards_of(
         cards.append(card_of(made, concept, played, court, agreed=mine, stable=stable, seen=seen.get(group[0])))
     if phrase:
         said = [each for each in agreed.get("honest", []) if "text" in each.modalities]
-        cards.append(card_of_phrase(phrase[0], concept, seed, [(court, view.phrase) for court, view in zip(courts, views)], said))
+        cards.append(card_of_phrase(phrase[0], concept, seed, courts, said))
     return cards
 
 

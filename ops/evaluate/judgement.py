@@ -74,22 +74,27 @@ class Court:
             return self._illegible(error)
         return self._found(directions @ self.direction(seen), [expression, *names])
 
-    def judge_phrase(self, expression: str, phrase: str, seen: Embedding, base_dir: str | os.PathLike | None = None) -> Judgement:
+    @torch.no_grad()
+    def judge_phrase(self, expression: str, phrase: str, base_dir: str | os.PathLike | None = None) -> Judgement:
         """Judge a phrase that was composed for an expression: where it stands among the distractors by how near each is to the target.
 
-        All that is compared is text, so a target that is a medium can be named too. Not judged where the phrase repeats a word of the
-        expression (`repeated`), which any reader would put first, nor where `judge` would not.
+        All that is compared is text, so a target that is a medium can be named too. Words that the phrase has from the expression
+        (`repeated`) prove nothing, for any reader would put them first: what is judged is the rest of it, and the rule says so. Not
+        judged where nothing else is left, nor where `judge` would not.
         """
         try:
-            if said := repeated(phrase, expression):
-                why = f"the phrase repeats the target's own words ({', '.join(said)}), so that any judge would know it again"
-                return Judgement(not_judged(why, "read it yourself"))
+            said, rest = repeated(phrase, expression)
+            told = f"the target's own words ({', '.join(said)})"
+            if not rest:
+                return Judgement(not_judged(f"the phrase only repeats {told}, so that any judge would know it again", "read it yourself"))
             target = self.read(expression, base_dir).direction
             rows = self.bank.apart(f"{expression}, {phrase}")
         except ValueError as error:
             return self._illegible(error)
-        words = [phrase, *(self.bank.words[row] for row in rows)]
-        return self._found(torch.cat([self.direction(seen)[None], self.bank.directions[rows]]) @ target, words, "the phrase")
+        words = [rest, *(self.bank.words[row] for row in rows)]
+        own = self.direction(self.encoder.text([rest]))
+        what = f"'{rest}', which is all that the phrase says beside {told}," if said else "the phrase"
+        return self._found(torch.cat([own[None], self.bank.directions[rows]]) @ target, words, what)
 
     @torch.no_grad()
     def see(self, media: Tensor, rated: Rated) -> Embedding:

@@ -56,13 +56,10 @@ def card_of(
 
 
 def card_of_phrase(
-    phrase: str, concept: Concept, seed: int, courts: Sequence[tuple[Court, Embedding]] = (), agreed: Sequence[Agreement] = ()
+    phrase: str, concept: Concept, seed: int, courts: Sequence[Court] = (), agreed: Sequence[Agreement] = ()
 ) -> Card:  # fmt: skip
-    """The card of a phrase that was composed for a concept, judged by the first court that can; each comes with how it sees the phrase.
-
-    seed: of the renders beside it.
-    """
-    judged = [court.judge_phrase(str(concept), phrase, seen) for court, seen in courts]
+    """The card of a phrase that was composed for a concept, judged by the first court that can. seed: of the renders beside it."""
+    judged = [court.judge_phrase(str(concept), phrase) for court in courts]
     judgement = next((found for found in judged if found.score), judged[0] if judged else unjudged("text"))
     return Card(str(concept), "text", COMPOSED, seed, concept.space.id, judgement, agreement=tuple(agreed))
 

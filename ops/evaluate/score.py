@@ -1,4 +1,12 @@
-"""How far one thing stands out from others: its percentile, not its bare cosine."""
+"""How far one thing stands out from others: its percentile, not its bare cosine.
+
+Of a judge there is no mean of media to take off, so a word that lies near to every picture keeps its start. `concept-algebra bench hubs`
+measures that on 800 pictures by their true names, with the judge encoder of the benchmarks: a word's mean percentile over all pictures
+spreads by .085 about its half; the mean of the other 799 would leave .007 of it and put the true name among the first five in .882
+of them in the place of .873 (change -.004 to +.024, 95 %). What a run has in its place costs more than it gives: the mean of seven
+outputs of other targets .851, of one .641, of drawn shapes .824 and of smooth noise .771, which spread the words further still (.124 and
+.161). So nothing is taken off.
+"""
 
 from __future__ import annotations
 

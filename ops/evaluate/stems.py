@@ -18,15 +18,16 @@ def stems(text: str) -> frozenset[str]:
     return frozenset(_stem(word) for word in re.findall(r"[^\W\d_]{3,}", text))
 
 
-def repeated(phrase: str, expression: str) -> list[str]:
-    """The words of a phrase that are words of an expression too, in the order said; neither function words nor file names count.
+def repeated(phrase: str, expression: str) -> tuple[list[str], str]:
+    """(the words of a phrase that are words of an expression too, in the order said; what else the phrase says, "" for nothing).
 
-    In singular or plural, and a word of `COMPOUND` letters or more that another begins or ends with. ExpressionError for a mistake
-    in the expression.
+    In singular or plural, and a word of `COMPOUND` letters or more that another begins or ends with; neither function words nor file
+    names count. The rest is the phrase itself where nothing is repeated. ExpressionError for a mistake in the expression.
     """
-    said = [leaf.text if isinstance(leaf, Phrase) else leaf.name for leaf in leaves(parse(expression)) if isinstance(leaf, (Phrase, Feature))]
-    own = [stem for text in said for stem in map(_stem, _words(text))]
-    return [word for word in dict.fromkeys(_words(phrase)) if any(_same(_stem(word), other) for other in own)]
+    texts = [leaf.text if isinstance(leaf, Phrase) else leaf.name for leaf in leaves(parse(expression)) if isinstance(leaf, (Phrase, Feature))]
+    own = [_stem(word) for text in texts for word in _words(text)]
+    said = [word for word in dict.fromkeys(_words(phrase)) if any(_same(_stem(word), other) for other in own)]
+    return said, " ".join(word for word in _words(phrase) if word not in said) if said else phrase
 
 
 def _words(text: str) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from ..rounding import rounded
 from .score import Score
 
 Word = Literal["recognised", "partly", "not recognised", "not judged", "succeeded", "failed"]
@@ -52,7 +53,7 @@ class Change:
 
 def recognition(found: Score, what: str = "the target") -> Verdict:
     """Whether a judge knows the target in a medium, or what it puts among rivals, be it something else."""
-    place = f"the judge put {what} at place {found.above + 1} among {found.count + 1} (percentile {found.percentile:.3f})"
+    place = f"the judge put {what} at place {found.above + 1} among {found.count + 1} (percentile {rounded(found.percentile, '.3f')})"
     if found.top5:
         return Verdict("recognised", f"{place}: among the first five, which chance reaches {5 / (found.count + 1):.1%} of the time")
     if found.percentile >= PARTLY:
@@ -71,7 +72,7 @@ def edited(changes: Sequence[Change]) -> Verdict:
         raise ValueError("there are no changes to judge, expected one or more")
     well = [change for change in changes if change.succeeded]
     rule = f"a removed word's percentile has to fall, an added one's to rise, a kept one's may fall by less than {100 * KEPT:.0f} points"
-    failed = ", ".join(f"{change.word} ({change.role}, {100 * change.change:+.1f})" for change in changes if not change.succeeded)
+    failed = ", ".join(f"{change.word} ({change.role}, {rounded(100 * change.change, '+.1f')})" for change in changes if not change.succeeded)
     if not failed:
         return Verdict("succeeded", f"{rule}: all {len(well)} did")
     # what stays as it was is no edit, so the words it was made for decide

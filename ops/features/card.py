@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from ..markdown import table
+from ..rounding import rounded
 from ..space import MODALITIES, Modality
 from .fidelity import Fidelity, fidelity
 from .metrics import FOUND_AGAIN, dead, jaccard, matched, mean_pair_cosine, monosemanticity, unimodal
@@ -90,26 +91,26 @@ class Card:
         """The card as a page for a person to read."""
         head = ["modality", "held out", "L0 (sd)", "FVU", "centred cosine", "empty codes"]
         rows = [
-            [m, str(f.count), f"{f.l0:.1f} ({f.l0_deviation:.1f})", f"{f.fvu:.3f}", f"{f.centred_cosine:.3f}", _percent(f.empty)]
+            [m, str(f.count), f"{rounded(f.l0, '.1f')} ({rounded(f.l0_deviation, '.1f')})", rounded(f.fvu, ".3f"), rounded(f.centred_cosine, ".3f"), _percent(f.empty)]
             for m, f in self.fidelity.items()
         ]
         parts = [f"# {title}", f"`{self.dictionary}`, {self.prefixes[-1]} features of the space `{self.space}`.", table(head, rows)]
         if len(self.prefixes) > 1:
-            curve = [[m, *(f"{value:.3f}" for value in f.prefix_fvu)] for m, f in self.fidelity.items()]
+            curve = [[m, *(rounded(value, ".3f") for value in f.prefix_fvu)] for m, f in self.fidelity.items()]
             parts += ["FVU with the first features only:", table(["modality", *map(str, self.prefixes)], curve)]
         facts = [f"dead, of all features: {_percent(self.dead)}"]
         if self.unimodal is not None:
             facts.append(f"of one modality only, of those that fire: {_percent(self.unimodal)}")
         for modality, found in self.overlap.items():
             what = f"features that {modality} and caption share (Jaccard, {found.count} pairs)"
-            facts.append(f"{what}: {found.paired:.3f}; strangers: {found.strangers:.3f}")
-            facts.append(f"centred cosine of {modality} and caption: {found.cosine:.3f}; a word moves it at about {found.strength:.1f} times its weight")
+            facts.append(f"{what}: {rounded(found.paired, '.3f')}; strangers: {rounded(found.strangers, '.3f')}")
+            facts.append(f"centred cosine of {modality} and caption: {rounded(found.cosine, '.3f')}; a word moves it at about {rounded(found.strength, '.1f')} times its weight")
         if self.monosemanticity is not None:
-            control = f"a feature that fires for everything: {self.monosemanticity_control:.3f}"
-            facts.append(f"monosemanticity, in this space's own cosines: {self.monosemanticity:.3f}; {control}")
+            control = f"a feature that fires for everything: {rounded(self.monosemanticity_control, '.3f')}"
+            facts.append(f"monosemanticity, in this space's own cosines: {rounded(self.monosemanticity, '.3f')}; {control}")
         if self.stability:
             s = self.stability
-            found = f"cosine {s.cosine:.3f}, by usage {s.usage_weighted:.3f}, nearer than {FOUND_AGAIN}: {_percent(s.found_again)}"
+            found = f"cosine {rounded(s.cosine, '.3f')}, by usage {rounded(s.usage_weighted, '.3f')}, nearer than {FOUND_AGAIN}: {_percent(s.found_again)}"
             facts.append(f"found again by another seed: {found}")
         facts += [f"{name.replace('_', ' ')}: {value:.3g}" for name, value in sorted(self.naming.items())]
         return "\n\n".join([*parts, "\n".join(f"- {fact}" for fact in facts)]) + "\n"
@@ -174,4 +175,4 @@ def _ordered(found: Mapping[Modality, Any]) -> dict[Modality, Any]:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
+    return f"{rounded(100 * share, '.1f')} %"

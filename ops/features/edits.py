@@ -8,9 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from torch import Tensor
-
 from ..concept import Concept
+from ..rounding import rounded
 from ..written import NUMBER
 from .code import Code
 
@@ -84,10 +83,10 @@ def told(wanted: Iterable[Edit], before: Concept, after: Concept) -> list[str]:
     for name in dict.fromkeys(edit.name for edit in wanted):
         index = code.dictionary.names.index(name)
         rows = zip(("", "taken away "), code.amounts[:, index].tolist(), now.amounts[:, index].tolist())
-        changes = [f"{row}{had:.2f} to {has:.2f}" for row, had, has in rows if had or has]
+        changes = [f"{row}{rounded(had)} to {rounded(has)}" for row, had, has in rows if had or has]
         line = f"{name}: {', '.join(changes) or 'was not there'}"
         if name in off:
-            line += f"; still along it {_figure(now.leak([index]))} of {_figure(code.leak([index]))}"
+            line += f"; still along it {rounded(float(now.leak([index])))} of {rounded(float(code.leak([index])))}"
         lines.append(line)
     return lines
 
@@ -106,11 +105,6 @@ def _code(concept: Concept) -> Code:
     if concept.code is None:
         raise ValueError(f"'{concept}' has no features to edit; decompose it first (SAE Decompose)")
     return concept.code
-
-
-def _figure(leak: Tensor) -> str:
-    # what erasing leaves is a rounding error of either sign
-    return f"{round(float(leak), 2) + 0.0:.2f}"
 
 
 def _of(kind: Kind, wanted: Iterable[Edit]) -> list[Edit]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from ..rounding import rounded
 from ..markdown import escaped, table
 from .bundle import Bundle
 from .chart import chart
@@ -34,13 +35,13 @@ def figure(bundle: Bundle) -> Tensor:
 
 def markdown(bundle: Bundle, picture: str | None = None) -> str:
     """What it reads as, under a heading of the third level. picture: a path to its `figure`, as Markdown wants it."""
-    near = ", ".join(f"{escaped(word.text)} {word.cosine:.2f}" for word in bundle.words[:SAID])
-    parts = ["### What it reads as", f"Cosine with the target {bundle.cosine:.2f}, by the encoder it was made with. Nearest words: {near}."]
+    near = ", ".join(f"{escaped(word.text)} {rounded(word.cosine)}" for word in bundle.words[:SAID])
+    parts = ["### What it reads as", f"Cosine with the target {rounded(bundle.cosine)}, by the encoder it was made with. Nearest words: {near}."]
     if bundle.features:
-        rows = [[escaped(feature.name), f"{feature.target:.2f}", f"{feature.output:.2f}"] for feature in bundle.features[:SAID]]
+        rows = [[escaped(feature.name), rounded(feature.target), rounded(feature.output)] for feature in bundle.features[:SAID]]
         parts.append(table(["feature", "target", "output"], rows))
     if bundle.answers:
-        rows = [[escaped(answer.what), f"{answer.probability:.0%}"] for answer in bundle.answers]
+        rows = [[escaped(answer.what), rounded(answer.probability, ".0%")] for answer in bundle.answers]
         parts.append(table(["probe", "probability"], rows))
         parts += [f"- {escaped(warning)}" for warning in dict.fromkeys(a.warning for a in bundle.answers if a.warning)]
     if picture:

@@ -9,6 +9,8 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from ..rounding import rounded
+
 WIDTH, ROW, PAD, SIZE = 640, 26, 12, 15
 """Pixels: of the picture, of a row, of its margins, of a letter."""
 NAME, AMOUNT = 220, 56
@@ -37,7 +39,7 @@ def chart(there: Amounts, taken: Amounts, title: str) -> Tensor:
         top = PAD + ROW * index
         draw.text((PAD + NAME, top + ROW / 2), fitted(name, NAME, font), INK, font, anchor="rm")
         draw.rectangle((left, top + 4, left + max(1, round(room * amount / most)), top + ROW - 5), fill=colour)
-        draw.text((WIDTH - PAD, top + ROW / 2), f"{amount:.2f}", PALE, font, anchor="rm")
+        draw.text((WIDTH - PAD, top + ROW / 2), rounded(amount), PALE, font, anchor="rm")
     with torch.inference_mode(False):
         return torch.from_numpy(np.asarray(sheet, np.float32) / 255).movedim(-1, 0).contiguous()
 

@@ -8,6 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from ..rounding import rounded
 from ..media import as_bytes
 from .attribution import Attribution
 from .chart import INK, PAD, PALE, ROW, SIZE, fitted
@@ -94,7 +95,7 @@ def _sheet(panels: Tensor, attribution: Attribution) -> Tensor:
 def _title(attribution: Attribution) -> str:
     if attribution.of is None or attribution.value is None:
         return "where the encoder looked (attention rollout, the same for every word)"
-    title = f"{attribution.of}: {attribution.kind}, {attribution.value:.2f}"
+    title = f"{attribution.of}: {attribution.kind}, {rounded(attribution.value)}"
     if attribution.baseline is not None:
-        title += f" against {attribution.baseline:.2f} blurred"
+        title += f" against {rounded(attribution.baseline)} blurred"
     return title + ("" if attribution.active is not False else ", below its threshold")

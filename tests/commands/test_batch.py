@@ -52,8 +52,12 @@ def test_a_batch_goes_on_where_it_stopped(tmp_path, capsys):
     # another seed is another showcase, and without a file nothing is left alone
     assert main(["showcase", *options, "--seed", "1"]) == 0
     assert json.loads((out / "fire" / "run.json").read_text())["seed"] == 1 and not (out / "fire" / "mine.txt").exists()
+    # so is one from more seeds
     (out / "fire" / "mine.txt").write_text("not for long")
-    assert main(["showcase", "fire", *options[2:], "--seed", "1"]) == 0
+    assert main(["showcase", *options, "--seed", "1", "--seeds", "2"]) == 0
+    assert json.loads((out / "fire" / "run.json").read_text())["seeds"] == 2 and not (out / "fire" / "mine.txt").exists()
+    (out / "fire" / "mine.txt").write_text("not for long")
+    assert main(["showcase", "fire", *options[2:], "--seed", "1", "--seeds", "2"]) == 0
     assert not (out / "fire" / "mine.txt").exists()
 
 

@@ -88,7 +88,7 @@ def test_a_phrase_in_other_words_is_judged_by_the_first_judge_that_can_read_the_
     write_wav(path, torch.rand(1, 16000) - 0.5, 16000)
     concept = evaluate(f'audio("{path}")', encoder)
     (said,) = cards_of([], concept, encoder, bank, [eyes, ears], ("loud noise", encoder.text(["loud noise"])))
-    assert said.judgement.judge == "ears-0" and said.judgement == ears.judge_phrase(str(concept), "loud noise", encoder.text(["loud noise"]))
+    assert said.judgement.judge == "ears-0" and said.judgement == ears.judge_phrase(str(concept), "loud noise")
     (said,) = cards_of([], concept, encoder, bank, [eyes], ("loud noise", encoder.text(["loud noise"])))
     assert said.verdict.word == "not judged" and "'eyes-0' cannot read the target" in said.verdict.rule
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from contracts.mps import apple_silicon
+from gradients import draw, lora_has_its_gradient, near
 
 pytest.importorskip("diffusers", reason="pip install diffusers transformers runs the tests of its door")
 
@@ -83,15 +84,6 @@ def folder(pipeline, tmp_path_factory):
 @pytest.fixture(scope="module")
 def generator(folder):
     return load(folder, seconds=0.16)
-
-
-def draw(*shape, seed=0):
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-
-
-def near(found, expected, rtol=1e-4):
-    """Within rtol of the expected's own size."""
-    assert (found.double() - expected.double()).norm() <= rtol * expected.double().norm()
 
 
 def test_is_a_generator_of_mono_at_16000(generator):
@@ -177,25 +169,14 @@ def test_the_gradient_of_decode_is_the_finite_difference(folder):
 def test_a_loras_gradient_is_that_without_recomputation_and_the_finite_difference(generator):
     # words and a mask, which the library's own recomputation would take for something else
     cond = (*(part for part in generator.condition("rain")[:2]), torch.tensor([[1, 1, 1, 0, 0, 0]]))
-    x, t, aim = draw(1, 4, 8, 8), torch.tensor([0.5]), draw(1, 4, 8, 8, seed=1)
+    x, t = draw(1, 4, 8, 8), torch.tensor([0.5])
     lora = generator.new_lora(2, torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        for p in lora.parameters():
-            p.add_(draw(*p.shape, seed=5) * 0.05)
-    loss = lambda: (generator.predict_x0(x, t, cond, lora) * aim).sum()  # noqa: E731
-    gradients = torch.autograd.grad(loss(), lora.parameters())
-    with lora.on():
-        plain = torch.autograd.grad((generator.x0(x, t, cond) * aim).sum(), lora.parameters())
-    for found, expected in zip(gradients, plain):
-        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
-    ways, ends = [draw(*p.shape, seed=6) for p in lora.parameters()], []
-    for step in (1e-2, -2e-2):
-        with torch.no_grad():
-            for p, way in zip(lora.parameters(), ways):
-                p.add_(step * way)
-            ends.append(loss().double())
-    along = sum((g * way).sum() for g, way in zip(gradients, ways)).double()
-    torch.testing.assert_close(along, (ends[0] - ends[1]) / 2e-2, rtol=2e-2, atol=1e-3)
+
+    def plain():
+        with lora.on():
+            return generator.x0(x, t, cond)
+
+    lora_has_its_gradient(lambda: generator.predict_x0(x, t, cond, lora), plain, lora, rtol=1e-4, atol=1e-6)
 
 
 def test_a_step_keeps_the_apple_silicon_contract(generator):

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from gradients import draw
 from safetensors.torch import load_file, save_file
 
 from concept_algebra.ops.priors.lora import LoRA
@@ -21,13 +22,9 @@ SIZE = {"width": 64, "height": 32, "frames": 9}
 SHAPE = (2, 128, 1, 2)
 
 
-def normal(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-
-
 def words():
     """Conditioning of five tokens, two of them padding."""
-    return normal(1, 5, 16), torch.tensor([[True, True, True, False, False]])
+    return draw(1, 5, 16), torch.tensor([[True, True, True, False, False]])
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +82,7 @@ def test_time_is_counted_as_the_metadata_says_or_else_as_the_autoencoder_is_old(
 def test_folder_and_single_file_give_the_same_numbers(generators, folder):
     one, other = generators["0.9.5"], load(folder, **SIZE)
     assert other.id == one.id and other.causal == one.causal is True
-    z, t = normal(1, *SHAPE), torch.tensor([0.6])
+    z, t = draw(1, *SHAPE), torch.tensor([0.6])
     with torch.no_grad():
         torch.testing.assert_close(one.decode(z), other.decode(z), rtol=1e-5, atol=1e-5)
         torch.testing.assert_close(one.predict_x0(z, t, words()), other.predict_x0(z, t, words()), rtol=1e-5, atol=1e-5)
@@ -94,9 +91,9 @@ def test_folder_and_single_file_give_the_same_numbers(generators, folder):
 def test_half_precision_is_the_networks_affair(files):
     generator = load(files["0.9.0"], **SIZE, dtype=torch.bfloat16)
     assert generator.network.dtype == torch.bfloat16 and generator.autoencoder.dtype == torch.float32
-    x0 = generator.predict_x0(normal(1, *SHAPE), torch.tensor([0.5]), words())
+    x0 = generator.predict_x0(draw(1, *SHAPE), torch.tensor([0.5]), words())
     assert x0.dtype == torch.float32
-    exact = load(files["0.9.0"], **SIZE).predict_x0(normal(1, *SHAPE), torch.tensor([0.5]), words())
+    exact = load(files["0.9.0"], **SIZE).predict_x0(draw(1, *SHAPE), torch.tensor([0.5]), words())
     assert 0 < float((x0 - exact).abs().max()) < 0.1
 
 
@@ -131,7 +128,7 @@ def test_what_does_not_fit_is_refused_by_name(files, tmp_path, generators, rewri
         generators["0.9.0"].encode(torch.zeros(1, 8, 3, 32, 64))
     with pytest.raises(ValueError, match="this LoRA adapts another Sequential than this generator's"):
         other = LoRA(torch.nn.Sequential(torch.nn.Linear(2, 2)), ["0"], 1, torch.Generator())
-        generators["0.9.0"].predict_x0(normal(1, *SHAPE), torch.zeros(1), words(), other)
+        generators["0.9.0"].predict_x0(draw(1, *SHAPE), torch.zeros(1), words(), other)
     with pytest.raises(WeightsError, match="is not a safetensors file"):
         load(tmp_path / "nothing.safetensors")
     with pytest.raises(WeightsError, match="config.json cannot be read"):

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 import torch
 from contracts.mps import apple_silicon
+from gradients import decodes_with_its_gradient, draw, lora_has_its_gradient
 
 from concept_algebra.ops.concept import Concept
 from concept_algebra.ops.encoders import pocket
@@ -31,10 +32,6 @@ def words(seed=0):
     return torch.randn(1, 5, 16, generator=torch.Generator().manual_seed(seed)), torch.tensor([[True, True, True, False, False]])
 
 
-def normal(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-
-
 @pytest.fixture(scope="module")
 def generators(tmp_path_factory):
     path, made = tmp_path_factory.mktemp("ltx") / "tiny.safetensors", {}
@@ -56,14 +53,7 @@ def test_it_is_a_generator_of_clips(generator):
 
 
 def test_decoding_has_the_gradient_of_finite_differences_and_twice_the_same_bits(generator):
-    z, along, weights = normal(1, *SHAPE), normal(1, *SHAPE, seed=1), normal(1, 9, 3, 32, 64, seed=2).double()
-    value = lambda latent: (generator.decode(latent).double() * weights).sum()  # noqa: E731
-    latent = z.clone().requires_grad_()
-    (gradient,) = torch.autograd.grad(value(latent), latent)
-    with torch.no_grad():
-        difference = (value(z + 1e-3 * along) - value(z - 1e-3 * along)) / 2e-3
-        assert torch.equal(generator.decode(z), generator.decode(z))
-    assert float((gradient * along).sum()) == pytest.approx(float(difference), rel=5e-3)
+    decodes_with_its_gradient(generator, (9, 3, 32, 64))
 
 
 def decoded(generator, latent):
@@ -75,7 +65,7 @@ def decoded(generator, latent):
 
 
 def test_recomputing_the_decoder_changes_no_bit_and_leaves_nothing_behind(generator, monkeypatch):
-    latent = normal(1, *SHAPE).requires_grad_()
+    latent = draw(1, *SHAPE).requires_grad_()
     media, kept = decoded(generator, latent)
     (recomputed,) = torch.autograd.grad(media.square().mean(), latent)
     monkeypatch.setattr(ltx_video, "residual", lambda decoder: [])
@@ -99,7 +89,7 @@ def test_encoding_and_decoding_are_the_autoencoders_own_on_standardised_latents(
 
 
 def test_the_estimate_is_what_the_velocity_leaves_and_a_clean_latent_stays(generator):
-    x, cond = normal(2, *SHAPE), words()
+    x, cond = draw(2, *SHAPE), words()
     with torch.no_grad():
         assert torch.equal(generator.predict_x0(x, torch.zeros(2), cond), x)
         alpha, sigma = generator.noise(torch.tensor([0.25, 0.5]))
@@ -137,7 +127,7 @@ def stepped(generator, start, sigmas, cond):
 @torch.no_grad()
 def test_it_has_the_numbers_of_the_librarys_own_pipeline(generators, version):
     generator, cond = generators[version], words()
-    start = normal(1, *SHAPE)
+    start = draw(1, *SHAPE)
     parts = {"scheduler": scheduler(), "vae": generator.autoencoder, "text_encoder": None, "tokenizer": None, "transformer": generator.network}
     told = {"prompt_embeds": cond[0], "prompt_attention_mask": cond[1], "num_inference_steps": 3, "guidance_scale": 1.0, "frame_rate": 25}
     told |= {"width": 64, "height": 32, "num_frames": 9, "decode_timestep": 0.05, "decode_noise_scale": 0.0}
@@ -145,7 +135,7 @@ def test_it_has_the_numbers_of_the_librarys_own_pipeline(generators, version):
         # it gives its scheduler no length to shift by
         pipeline = diffusers.LTXConditionPipeline(**parts | {"scheduler": diffusers.FlowMatchEulerDiscreteScheduler()})
         # it draws its start itself, channels first, and nothing else
-        start = normal(1, 128, 2, 1, 2).transpose(1, 2)
+        start = draw(1, 128, 2, 1, 2).transpose(1, 2)
         told |= {"generator": torch.Generator().manual_seed(0)}
     else:
         pipeline = diffusers.LTXPipeline(**parts)
@@ -163,24 +153,14 @@ def test_it_has_the_numbers_of_the_librarys_own_pipeline(generators, version):
 def test_a_lora_has_the_gradient_of_finite_differences_with_and_without_recomputation(generator, monkeypatch):
     lora = generator.new_lora(2, torch.Generator().manual_seed(0))
     assert len(lora.parameters()) == 2 * 2 * 8  # two of them for eight layers in each of two blocks
-    with torch.no_grad():
-        for i, p in enumerate(lora.parameters()):
-            p.add_(0.1 * normal(*p.shape, seed=i))
-    x, t, weights = normal(1, *SHAPE), torch.tensor([0.7]), normal(1, *SHAPE, seed=1).double()
-    value = lambda: (generator.predict_x0(x, t, words(), lora).double() * weights).sum()  # noqa: E731
-    recomputed = torch.autograd.grad(value(), lora.parameters())
-    monkeypatch.setattr(generator, "blocks", list)
-    plain = torch.autograd.grad(value(), lora.parameters())
-    assert all(torch.equal(a, b) for a, b in zip(recomputed, plain))
-    along = [normal(*p.shape, seed=50 + i) for i, p in enumerate(lora.parameters())]
-    values = []
-    with torch.no_grad():
-        for step in (1e-3, -2e-3):
-            for p, d in zip(lora.parameters(), along):
-                p.add_(step * d)
-            values.append(float(value()))
-    expected = sum(float((g * d).sum()) for g, d in zip(recomputed, along))
-    assert (values[0] - values[1]) / 2e-3 == pytest.approx(expected, rel=5e-3)
+    x, t = draw(1, *SHAPE), torch.tensor([0.7])
+    estimate = lambda: generator.predict_x0(x, t, words(), lora)  # noqa: E731
+
+    def plain():
+        monkeypatch.setattr(generator, "blocks", list)
+        return estimate()
+
+    lora_has_its_gradient(estimate, plain, lora)
     assert not any("forward" in vars(part) for part in generator.network.modules())
 
 

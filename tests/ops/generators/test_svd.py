@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from contracts.mps import apple_silicon
+from gradients import decodes_with_its_gradient, draw, lora_has_its_gradient
 from safetensors.torch import load_file, save_file
 
 from concept_algebra.ops.concept import Concept
@@ -20,10 +21,6 @@ from concept_algebra.ops.generators.svd import StableVideoDiffusion, load  # noq
 
 SIZE = {"width": 32, "height": 16, "frames": 3}
 SHAPE = (3, 4, 2, 4)
-
-
-def normal(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 @pytest.fixture(scope="module")
@@ -61,14 +58,7 @@ def test_it_is_a_generator_of_clips_named_by_its_weights(generator, folder):
 
 
 def test_decoding_has_the_gradient_of_finite_differences_recomputed_or_not(generator, monkeypatch):
-    z, along, weights = normal(1, *SHAPE), normal(1, *SHAPE, seed=1), normal(1, 3, 3, 16, 32, seed=2).double()
-    value = lambda latent: (generator.decode(latent).double() * weights).sum()  # noqa: E731
-    latent = z.clone().requires_grad_()
-    (gradient,) = torch.autograd.grad(value(latent), latent)
-    with torch.no_grad():
-        difference = (value(z + 1e-3 * along) - value(z - 1e-3 * along)) / 2e-3
-        assert torch.equal(generator.decode(z), generator.decode(z))
-    assert float((gradient * along).sum()) == pytest.approx(float(difference), rel=5e-3)
+    value, latent, gradient = decodes_with_its_gradient(generator, (3, 3, 16, 32))
     monkeypatch.setattr("concept_algebra.ops.generators.svd.BLOCKS", ())
     assert torch.equal(torch.autograd.grad(value(latent), latent)[0], gradient)
     assert not any("forward" in vars(part) for part in generator.autoencoder.modules())
@@ -86,7 +76,7 @@ def test_encoding_and_decoding_are_the_autoencoders_own_on_scaled_latents(genera
 
 
 def test_the_estimate_is_that_of_v_and_stays_finite_at_both_ends(generator):
-    x, null = normal(2, *SHAPE), generator.condition(None)
+    x, null = draw(2, *SHAPE), generator.condition(None)
     assert null.shape == (1, 1, 8) and not null.any()
     with torch.no_grad():
         assert torch.equal(generator.predict_x0(x, torch.zeros(2), null), x)
@@ -110,7 +100,7 @@ def test_it_has_the_numbers_of_the_librarys_own_pipeline(generator, monkeypatch)
     )  # fmt: skip
     pipeline = pipeline_class(generator.autoencoder, None, generator.network, scheduler, None)
     pipeline.set_progress_bar_config(disable=True)
-    start = normal(1, *SHAPE)
+    start = draw(1, *SHAPE)
     told = {"width": 32, "height": 16, "num_frames": 3, "num_inference_steps": 4, "max_guidance_scale": 1.0, "latents": start.clone()}
     seen = []
     keep = lambda pipe, i, t, state: seen.append(state["latents"]) or {}  # noqa: E731
@@ -128,25 +118,14 @@ def test_it_has_the_numbers_of_the_librarys_own_pipeline(generator, monkeypatch)
 
 def test_a_lora_has_the_gradient_of_finite_differences_with_and_without_recomputation(generator, monkeypatch):
     lora = generator.new_lora(2, torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        for i, p in enumerate(lora.parameters()):
-            p.add_(0.1 * normal(*p.shape, seed=i))
-    x, t, weights, null = normal(1, *SHAPE), torch.tensor([0.7]), normal(1, *SHAPE, seed=1).double(), generator.condition(None)
-    value = lambda: (generator.predict_x0(x, t, null, lora).double() * weights).sum()  # noqa: E731
-    recomputed = torch.autograd.grad(value(), lora.parameters())
-    assert all(gradient.any() for gradient in recomputed)
-    monkeypatch.setattr(generator, "blocks", list)
-    plain = torch.autograd.grad(value(), lora.parameters())
-    assert all(torch.equal(a, b) for a, b in zip(recomputed, plain))
-    along = [normal(*p.shape, seed=50 + i) for i, p in enumerate(lora.parameters())]
-    values = []
-    with torch.no_grad():
-        for step in (1e-3, -2e-3):
-            for p, d in zip(lora.parameters(), along):
-                p.add_(step * d)
-            values.append(float(value()))
-    expected = sum(float((g * d).sum()) for g, d in zip(recomputed, along))
-    assert (values[0] - values[1]) / 2e-3 == pytest.approx(expected, rel=5e-3)
+    x, t, null = draw(1, *SHAPE), torch.tensor([0.7]), generator.condition(None)
+    estimate = lambda: generator.predict_x0(x, t, null, lora)  # noqa: E731
+
+    def plain():
+        monkeypatch.setattr(generator, "blocks", list)
+        return estimate()
+
+    lora_has_its_gradient(estimate, plain, lora)
 
 
 def test_what_does_not_fit_is_refused_by_name(generator, folder, tmp_path):
