@@ -30,7 +30,7 @@ def unbound(request, browser, server: Server):  # noqa: F811
     server.post("/settings/Comfy.TutorialCompleted", True)
     context.route(lambda url: not url.startswith((server.url, "data:", "blob:")), lambda route: route.abort())
     context.route("**/view?*", free)
-    page = context.new_page()
+    page = context.new_page()  # noqa: F811
     page.set_default_timeout(PATIENCE)
     page.goto(server.url)
     page.wait_for_function(READY)
