@@ -57,7 +57,7 @@ class Showcase(io.ComfyNode):
                     "seed", default=0, min=0, max=2**32 - 1, control_after_generate=True,
                     tooltip="The latents that all renders start from, and all that is drawn at random.",
                 ),
-                io.Boolean.Input("quick", default=False, tooltip="A first look: fewer steps of each render, a minute in all with the pocket generators."),
+                io.Boolean.Input("quick", default=False, tooltip="A first look: fewer steps of each render."),
                 io.Int.Input("steps", default=0, min=0, max=MOST_STEPS, tooltip="Steps of each render; 0 takes the usual numbers, which differ by medium and track."),
                 io.String.Input("filename_prefix", default="showcase", tooltip="The folder in ComfyUI's output folder that the target's own folder goes into. An earlier folder of the same target in it is replaced."),
                 ConceptSocket.Input("concept", tooltip="The target. A list of them gives a folder each."),
