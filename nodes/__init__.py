@@ -9,6 +9,7 @@ class ConceptAlgebra(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         from . import (
             algebra, attribution, calibrate, checkpoint, encode, features, files, interpret, judge, lists, load, priors, probe, read, render, sae, save,
+            showcase,
         )  # fmt: skip
 
         # here and not in on_load, which ComfyUI 0.8 does not call first
@@ -45,6 +46,7 @@ class ConceptAlgebra(ComfyExtension):
             read.CompareTracks,
             interpret.Interpret,
             judge.EvalCard,
+            showcase.Showcase,
             attribution.AttributionOverlay,
             probe.Probe,
             probe.TrainProbe,

@@ -18,29 +18,32 @@ from ..ops.grad import differentiable
 from ..ops.instruments import Judge
 from ..ops.interpret.readout import spoken
 from ..ops.optimise import Step
-from ..ops.priors.settings import BridgeSettings, FlairSettings, NoSettings
+from ..ops.priors.settings import BridgeSettings, NoSettings
 from ..ops.render import Render, Settings, finished
 from ..ops.report_instruments import NOTHING, readings, stopped
 from ..ops.showcase import picture
-from ..ops.tracks import settings
+from ..ops.tracks import Hold, held, settings
 from . import host
 from .host_models import LoadedGenerator
 from .media import latent_out
 from .sockets import HostedEncoder, HostedGenerator, PriorChoice, Rendered
 
 
-def chosen(generator: HostedGenerator, prior: PriorChoice | None, steps: int, looks: int, candidates: int = 0) -> Settings:
+def chosen(
+    generator: HostedGenerator, prior: PriorChoice | None, steps: int, looks: int = 0, candidates: int = 0, quick: bool = False
+) -> Settings:  # fmt: skip
     """The settings of the honest track, or of the natural one with a prior; for numbers that are 0 the usual ones."""
     modality = generator.generator.modality
     if prior is None:
-        made = settings(modality, "honest", steps=steps or None)
+        made = settings(modality, "honest", quick, steps or None)
     else:
-        made = settings(modality, "natural", steps=steps or None, prior=prior.settings)
-        told = prior.told or prior.conditioning is not None
-        made = replace(made, told=told, schedule=replace(made.schedule, strength=prior.strength))
-    if isinstance(made.prior, FlairSettings):  # the record says how many there are, not how many were allowed
-        made = replace(made, prior=replace(made.prior, levels=min(made.prior.levels, made.schedule.steps)))
+        made = held(modality, hold(prior), quick, steps or None)
     return replace(made, crops=looks or made.crops, candidates=candidates or generator.candidates or made.candidates)
+
+
+def hold(prior: PriorChoice) -> Hold:
+    """What a prior node has chosen, as the core takes it."""
+    return Hold(prior.settings, prior.strength, prior.told or prior.conditioning is not None)
 
 
 def judged(judge: HostedEncoder | None, concept: Concept, encoder: HostedEncoder) -> Judge | None:

@@ -323,12 +323,28 @@ def file_mark(path: str) -> str:
 def media_folder(name: str) -> str:
     """A folder in ComfyUI's input folder. ValueError for none, for one outside and for one that is not there."""
     root = os.path.abspath(input_folder())
-    path = os.path.normpath(os.path.join(root, name.strip()))
-    if not name.strip() or os.path.commonprefix([path + os.sep, root + os.sep]) != root + os.sep:
+    path = _within(root, name.strip())
+    if not name.strip() or path is None:
         raise ValueError(f"'{name.strip()}' is not a folder in ComfyUI's input folder; put the media into one there and write its name")
     if not os.path.isdir(path):
         raise ValueError(f"there is no folder '{name.strip()}' in ComfyUI's input folder, {root}")
     return path
+
+
+def output_folder(name: str) -> str:
+    """Where a folder of the output folder lies, or will lie. ValueError for one outside."""
+    import folder_paths
+
+    path = _within(os.path.abspath(folder_paths.get_output_directory()), name)
+    if path is None:
+        raise ValueError(f"'{name}' is not within ComfyUI's output folder; write a name such as showcase or trials/showcase")
+    return path
+
+
+def _within(root: str, name: str) -> str | None:
+    """The path of a name in a folder; None when it leads out of it."""
+    path = os.path.normpath(os.path.join(root, name))
+    return path if f"{path}{os.sep}".startswith(f"{root.rstrip(os.sep)}{os.sep}") else None
 
 
 def handed_out(name: str, value: Any) -> dict[str, str]:

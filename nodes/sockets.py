@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,13 @@ from torch import nn
 
 from ..ops.concept import Concept
 from ..ops.encoders.protocol import Encoder
+from ..ops.evaluate.judgement import Court
 from ..ops.generators.protocol import Generator
 from ..ops.interpret.readout import spoken
 from ..ops.priors.settings import PriorSettings
 from ..ops.render import Render
-from ..ops.space import Modality
+from ..ops.showcase import Measures
+from ..ops.space import Modality, Space
 from .host import Resident
 
 ConceptSocket = io.Custom("CONCEPT")
@@ -56,6 +59,21 @@ class HostedEncoder:
         if lacking := [modality for modality in modalities if modality not in self.encoder.modalities]:
             raise ValueError(f"this encoder reads {', '.join(sorted(self.encoder.modalities))}, not {lacking[0]}")
         return [self.residents[modality] for modality in dict.fromkeys(modalities)]
+
+    @cached_property
+    def measures(self) -> Measures:
+        """What the outputs of every target are held against; made with the text tower."""
+        return Measures.of(self.encoder)
+
+    def court(self, made_with: Space) -> Court:
+        """This encoder as the judge of what was made in a space; made with the text tower, once. Raises as `Court`."""
+        if made_with.id not in self._courts:
+            self._courts[made_with.id] = Court(self.encoder, made_with)
+        return self._courts[made_with.id]
+
+    @cached_property
+    def _courts(self) -> dict[str, Court]:
+        return {}
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from .objective.views import Framing
 from .optimise import Step, optimise
 from .priors.none import NoPrior
 from .priors.protocol import Prior
-from .priors.settings import TELLABLE, FlairSettings, NoSettings, PriorSettings, make
+from .priors.settings import TELLABLE, FlairSettings, NoSettings, PriorSettings, make, recorded
 from .run_state import RunState
 from .schedule import Schedule
 from .space import Modality, fingerprint
@@ -178,8 +178,7 @@ def renders(
             watch(replace(step, reading=step.reading and step.reading[0]))
         before, state = step.index + 1, None
     kept = _kept(score, generator, step.best, settings.candidates)
-    named_prior = {"name": type(settings.prior).__name__.removesuffix("Settings").lower(), **asdict(settings.prior)}
-    described_as = asdict(settings) | {"prior": named_prior, "objective": objective.description, "told": cond is not None}
+    described_as = asdict(settings) | {"prior": recorded(settings.prior), "objective": objective.description, "told": cond is not None}
     lone = None
     if leakage and settings.schedule.strength and not isinstance(settings.prior, NoSettings) and start is None:
         own = [drawn[row] for row in kept]

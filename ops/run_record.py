@@ -16,15 +16,17 @@ from .concept import Concept
 from .encoders.protocol import Encoder
 from .evaluate.card import Card
 from .evaluate.judgement import Court
+from .priors.settings import recorded
 from .render import Render
 from .space import Modality, fingerprint
+from .tracks import Hold
 
 NAME = "run.json"
 
 
 def asked(
     concept: Concept, encoder: Encoder, text: bool, seed: int, quick: bool, steps: int | None, candidates: Mapping[Modality, int], courts: Sequence[Court],
-    seeds: int = 1,
+    seeds: int = 1, hold: Hold | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """All that decides what a showcase comes out as, but for its generators: two that agree in it and in `weights` are the same.
 
@@ -38,6 +40,7 @@ def asked(
         "quick": quick,
         "steps": steps,
         "candidates": dict(candidates),
+        "hold": None if hold is None else {**asdict(hold), "prior": recorded(hold.prior)},
         "with_text": text,
         "versions": versions(),
         "space": encoder.space.id,

@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
@@ -36,10 +37,10 @@ from .optimise import Step
 from .plain import with_nulls
 from .render import Render, Track
 from .report_markdown import readme
-from .runtime import keep_on, let_go
+from .residency import AtWork, alone_on
 from .signal import FLOOR, log_mel
 from .space import Modality
-from .tracks import both
+from .tracks import Hold, both
 
 READINGS = "readings"
 Watch = Callable[[Modality, Track, Step], None]
@@ -77,6 +78,11 @@ def showcase(
     measures: Measures | None = None,
     device: torch.device | str = "cpu",
     watch: Watch = lambda modality, track, step: None,
+    hold: Hold | None = None,
+    at_work: AtWork | None = None,
+    watch_alone: Callable[[Modality, int, int], None] = lambda modality, done, total: None,
+    inside: Mapping[str, str] = MappingProxyType({}),
+    finished: Callable[[report.Target], None] = lambda target: None,
 ) -> Path:
     """Render a concept with each generator on both tracks, and write a folder named for it under `out`.
 
@@ -84,6 +90,8 @@ def showcase(
     towers only those that are at work are on the device. candidates: as in `tracks.both`, of the modalities that it names.
     seeds: how many each render is made from, `seed` and those after it, at as many times the cost: the first is shown, and the
     others say how stable it is. courts: judges, by which no render is optimised. measures: of the encoder, made here unless given.
+    hold, watch_alone: as in `tracks.both`. at_work: what moves towers and judges; unless given, `device` gets the tower that is at
+    work. inside: further text for the files of media. finished: given what the page shows, once the folder is whole.
 
     The folder holds PNG, WAV and MP4 of each track, phrase.txt, run.json, index.html with all of it inside, README.md, and in
     readings/ a folder for each of them with bundle.json, maps.safetensors, figure.png and card.json. It is built
@@ -94,46 +102,50 @@ def showcase(
         raise ValueError(f"seeds must be at least 1, not {seeds}")
     began = time.monotonic()
     expression, space = str(concept), encoder.space
-    device = torch.device(device)
-    keep_on(device, encoder.towers, {"text"})
-    measures = measures or Measures.of(encoder)
-    reader = Reader(concept, encoder, Pursuit(space), measures.probes)
-    words, said, phrase = readout(concept, space, 12), None, None
-    if text:
-        composition = compose(concept, encoder)
-        with torch.no_grad():
-            phrase = composition.phrase, encoder.text([composition.phrase])
-        said = composition, reader.phrase(composition, phrase[1], seed)
+    at_work = at_work or alone_on(torch.device(device), encoder)
+    with at_work("reading", "text"):
+        measures = measures or Measures.of(encoder)
+        reader = Reader(concept, encoder, Pursuit(space), measures.probes)
+        words, said, phrase = readout(concept, space, 12), None, None
+        if text:
+            composition = compose(concept, encoder)
+            with torch.no_grad():
+                phrase = composition.phrase, encoder.text([composition.phrase])
+            said = composition, reader.phrase(composition, phrase[1], seed)
     outputs, others, bundles, weights = [], [], [], {}
     for modality, make in generators.items():
-        keep_on(device, encoder.towers, {modality})
-        generator = make()
-        weights[modality], played = generator.id, Played.by(generator)
-        seen = lambda dial, step, modality=modality: watch(modality, "natural" if dial else "honest", step)  # noqa: E731
-        made = [
-            each
-            for nth in range(seed, seed + seeds)
-            for each in both(concept, encoder, generator, nth, quick=quick, steps=steps, candidates=candidates.get(modality), watch=seen)
-        ]
-        # the next may be as large, and the two would not fit beside each other
-        del generator
-        let_go(device)
-        for each in made:
-            with torch.no_grad():
-                embedding = embed(encoder, played, each.media[None])
-            if each.seed == seed:
-                outputs.append((each, embedding, played))
-                bundles.append(reader.render(each, embedding, played))
-            else:
-                others.append((replace(each, looks=[]), embedding, played))
+        with at_work("drawing", modality):
+            generator = make()
+            weights[modality], played = generator.id, Played.by(generator)
+            seen = lambda dial, step, modality=modality: watch(modality, "natural" if dial else "honest", step)  # noqa: E731
+            made = [
+                each
+                for nth in range(seed, seed + seeds)
+                for each in both(
+                    concept, encoder, generator, nth, quick=quick, steps=steps, candidates=candidates.get(modality), watch=seen, hold=hold,
+                    watch_alone=partial(watch_alone, modality),
+                )  # fmt: skip
+            ]
+            # the next may be as large, and the two would not fit beside each other
+            del generator
+        with at_work("reading", modality):
+            for each in made:
+                with torch.no_grad():
+                    embedding = embed(encoder, played, each.media[None])
+                if each.seed == seed:
+                    outputs.append((each, embedding, played))
+                    bundles.append(reader.render(each, embedding, played))
+                else:
+                    others.append((replace(each, looks=[]), embedding, played))
     # pursuit of some hundred rivals' words for each pair of outputs would take as long as a render
     features = concept.code.dictionary if concept.code else None
-    cards = cards_of([*outputs, *others], concept, encoder, measures.bank, courts, phrase, features, seed)
+    with at_work("judging", None):
+        cards = cards_of([*outputs, *others], concept, encoder, measures.bank, courts, phrase, features, seed)
     said = (*said, cards[-1]) if said else None
     folder = Path(out) / slug(expression)
     seconds = time.monotonic() - began
     run = {
-        **run_record.asked(concept, encoder, text, seed, quick, steps, candidates, courts, seeds),
+        **run_record.asked(concept, encoder, text, seed, quick, steps, candidates, courts, seeds, hold),
         "seconds": round(seconds, 1),
         "uncentred": sorted((concept.modalities | generators.keys()).difference(space.means)),
         "weights": weights,
@@ -153,7 +165,7 @@ def showcase(
         shown = []
         for (made, _, played), bundle, card in zip(outputs, bundles, cards):
             file = aside / _file(made)
-            _write_media(file, made, played, {"expression": expression, "seed": str(seed), "track": made.track})
+            _write_media(file, made, played, {**inside, "expression": expression, "seed": str(seed), "track": made.track})
             _write_readings(aside / READINGS / file.stem, bundle, card)
             pictures = [(step, picture(media, made.modality), reading) for step, media, reading in made.looks]
             faces = [(again.seed, picture(again.media, made.modality), again.cosine) for again in _again(made, others)]
@@ -165,6 +177,7 @@ def showcase(
         target = report.Target(expression, said, words, shown, facts)
         write_text(aside / "index.html", report.page(target))
         write_text(aside / "README.md", readme(target))
+    finished(target)
     return folder
 
 

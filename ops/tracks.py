@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 from .concept import Concept
@@ -30,6 +30,15 @@ _TRAVEL = {"image": 2.0, "audio": 5.0, "video": 2.0}
 to the concept for its encoder and for nobody else: of ten words from two seeds each, an independent judge knew .75 as pictures
 among its five best at 2 and .55 at 4, and .18 of forty at 18; of sixteen sounds .62 at 2 and at .5, and .75 at 5. With four
 candidates it knew .75 of forty pictures after 60 steps and .62 after 40."""
+
+
+@dataclass(frozen=True)
+class Hold:
+    """What holds a natural render in place of what usually does. strength: 0..1, as `Schedule.strength`. told: as `Settings.told`."""
+
+    prior: PriorSettings
+    strength: float = 1.0
+    told: bool = False
 
 
 def settings(
@@ -68,6 +77,14 @@ def settings(
     return Settings(schedule, crops, prior or FlairSettings(steps), told=True, candidates=candidates, opening=honest)
 
 
+def held(modality: Modality, hold: Hold, quick: bool = False, steps: int | None = None, thorough: bool = False) -> Settings:
+    """The settings of a natural render that is held so. Errors as in `settings`."""
+    made = settings(modality, "natural", quick, steps, thorough, hold.prior)
+    if isinstance(made.prior, FlairSettings):  # the record says how many there are, not how many were allowed
+        made = replace(made, prior=replace(made.prior, levels=min(made.prior.levels, made.schedule.steps)))
+    return replace(made, told=hold.told, schedule=replace(made.schedule, strength=hold.strength))
+
+
 def dialled(
     modality: Modality,
     dial: float,
@@ -102,19 +119,28 @@ def both(
     watch: Callable[[float, Step], None] = lambda dial, step: None,
     judge: Judge | None = None,
     candidates: int | None = None,
+    hold: Hold | None = None,
+    watch_alone: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Render]:
     """The honest and the natural render of one target from one seed, and with `dial` the one between them, in that place.
 
     `watch` is shown every step with the dial it belongs to. Those with a prior also say what it makes alone (their
     leakage). candidates: of those with a prior, in place of the usual number, which is the pocket's: all are in one batch, and
-    a large generator has room for 1. Raises what `render` and `dialled` raise.
+    a large generator has room for 1. hold: of those with a prior, in place of the usual. watch_alone: as in `render`.
+    Raises what `render` and `dialled` raise.
     """
     dials = [0.0, 1.0] if dial is None else sorted({0.0, dial, 1.0})
     made = []
     for at in dials:
         track: Track = "natural" if at else "honest"
-        chosen = dialled(generator.modality, at, quick, steps, thorough)
+        if at and hold is not None:
+            chosen = held(generator.modality, replace(hold, strength=at * hold.strength), quick, steps, thorough)
+        else:
+            chosen = dialled(generator.modality, at, quick, steps, thorough)
         if at and candidates is not None:
             chosen = replace(chosen, candidates=candidates)
-        made.append(render(concept, encoder, generator, track, chosen, seed, partial(watch, at), judge=judge, leakage=at > 0))
+        result = render(
+            concept, encoder, generator, track, chosen, seed, partial(watch, at), judge=judge, leakage=at > 0, watch_alone=watch_alone
+        )  # fmt: skip
+        made.append(result)
     return made

@@ -71,8 +71,8 @@ def script():
     return module
 
 
-def test_there_are_seventeen():
-    assert len(NAMES) == 17 and WITH_MODELS < set(NAMES)
+def test_there_are_eighteen():
+    assert len(NAMES) == 18 and WITH_MODELS < set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -120,7 +120,8 @@ def test_it_can_be_read_and_read_out(name):
     assert note["type"] == "MarkdownNote" and "**Look at**" in note["widgets_values"][0]
     # inline code is drawn blue on blue by the newer renderer
     assert not any("`" in node["widgets_values"][0] for node in graph["nodes"] if node["type"] == "MarkdownNote")
-    fixed = [node["widgets_values"][2] for node in graph["nodes"] if node["type"] in ("ConceptAlgebra_LatentOptimiser", "ConceptAlgebra_DualTrack")]
+    place = {"ConceptAlgebra_LatentOptimiser": 2, "ConceptAlgebra_DualTrack": 2, "ConceptAlgebra_Showcase": 1}
+    fixed = [node["widgets_values"][place[node["type"]]] for node in graph["nodes"] if node["type"] in place]
     assert set(fixed) == {"fixed"}
 
 

@@ -50,6 +50,7 @@ SAE = {"sae": "CONCEPT_SAE"}
 PAIR = {"a": "CONCEPT", "b": "CONCEPT"}
 PRIOR = {"prior": "CONCEPT_PRIOR"}
 CONDITIONING = {"conditioning": "CONDITIONING"}
+MEDIA = ("image", "audio", "video")
 RENDERED = {"image": "IMAGE", "audio": "AUDIO", "video": "VIDEO", "latent": "LATENT", "words": "STRING", "report": "STRING"}
 KINDS = {
     "ConceptAlgebra_LoadEncoder": Kind({"encoder": ("COMBO", "pocket")}, {}, ENCODER),
@@ -119,6 +120,14 @@ KINDS = {
         {}, {"render": "CONCEPT_RENDER", "judge": "CONCEPT_JUDGE", "base": "CONCEPT_RENDER"},
         dict.fromkeys(("card", "verdict", "markdown"), "STRING"), 440, 420,
     ),
+    "ConceptAlgebra_Showcase": Kind(
+        {
+            "seed": ("INT", 0), CONTROL: ("", "fixed"), "quick": ("BOOLEAN", False), "steps": ("INT", 0),
+            "filename_prefix": ("STRING", "showcase"),
+        },
+        {**CONCEPT, **ENCODER, **dict.fromkeys(MEDIA, "CONCEPT_GENERATOR"), **PRIOR, **dict.fromkeys(("judge", "second_judge"), "CONCEPT_JUDGE")},
+        {"sheet": "IMAGE", "audio": "AUDIO", "video": "VIDEO", **dict.fromkeys(("phrase", "summary", "folder"), "STRING")}, 420, 860,
+    ),
     "ConceptAlgebra_AttributionOverlay": Kind(
         {"method": ("COMBO", "relevance"), "feature": ("STRING", "")},
         {"render": "CONCEPT_RENDER", **ENCODER, **CONCEPT, **SAE}, {"image": "IMAGE", "mask": "MASK", "report": "STRING"}, 440, 640,
@@ -147,7 +156,8 @@ OPTIONAL = {
     "ConceptAlgebra_LatentOptimiser": {"prior", "latent", "judge"}, "ConceptAlgebra_DualTrack": {"prior"}, "ConceptAlgebra_Expression": {*"abcdef", "sae"},
     "ConceptAlgebra_GeneratorFromCheckpoint": {"clip", "conditioning", "fast_vae"}, "ConceptAlgebra_FlairPrior": {"conditioning"},
     "ConceptAlgebra_VsdPrior": {"conditioning"}, "ConceptAlgebra_EvalCard": {"judge", "base"},
-    "ConceptAlgebra_AttributionOverlay": {"concept", "sae"}, "ConceptAlgebra_Probe": {"concept", "render"},
+    "ConceptAlgebra_AttributionOverlay": {"concept", "sae"}, "ConceptAlgebra_Showcase": {*MEDIA, "prior", "judge", "second_judge"},
+    "ConceptAlgebra_Probe": {"concept", "render"},
 }  # fmt: skip
 """Sockets that the page draws as optional."""
 
@@ -594,6 +604,41 @@ def batch() -> Flow:
     return f
 
 
+def showcase() -> Flow:
+    f = Flow("showcase")
+    note = f.note(
+        "# Showcase\n\n"
+        "One target, rendered in words, as a picture, a sound and a clip, each on both tracks, and read back: what it is in words, "
+        "where the target is in it, and whether it worked.\n\n"
+        "**Look at** the sheet on the node, then press **open the page**: everything is on it, and the sounds play. All of it lies in "
+        "**output/concept-algebra/showcase**, a folder for each target, with a README.md to share it by.\n\n"
+        "**quick** is on for a first look; off, it draws cleaner and takes longer.\n\n"
+        "**Change** the line in Concept Expression. An earlier folder of the same line is replaced; another *filename_prefix* keeps it."
+    )
+    many = f.note(
+        "# Many targets\n\n"
+        "Put **Concept List** in place of Concept Expression, and press Run once: every line gets a folder.\n\n"
+        "For lists that may be stopped and taken up again, put **Target From List** there, set to *increment*, and the batch count "
+        "beside Run to the number of lines: what is finished stays.\n\n"
+        "Either way **index.html** beside the folders shows them all.\n\n"
+        "# Did it work?\n\n"
+        "The verdicts say *not judged* until **Load Judge** is connected to *judge*: SigLIP2 for pictures and clips, CLAP for sounds, "
+        "the other one to *second_judge*.",
+        "Many, and judged", height=380,
+    )
+    encoder = f.node("LoadEncoder")
+    drawing = {medium: f.node("LoadGenerator", generator=f"pocket {medium}", encoder=encoder) for medium in MEDIA}
+    concept = f.node("Expression", expression="sunset + ocean", encoder=encoder)
+    whole = f.node("Showcase", width=460, quick=True, filename_prefix=prefix(f), concept=concept, encoder=encoder, **drawing)
+    readout = f.node("Readout", concept=concept, encoder=encoder)
+    summary = f.node("PreviewAny", "Each in a line", width=420, height=240, source=whole["summary"])
+    sound = f.node("PreviewAudio", audio=whole["audio"])
+    f.lay_out(
+        ("", [note, many]), (LOAD, [encoder, *drawing.values()]), (CONCEPTS, [concept, readout]), ("3 · The whole", [whole]), (LOOK, [summary, sound])
+    )  # fmt: skip
+    return f
+
+
 def two_encoders() -> Flow:
     f = Flow("two-encoders-one-target")
     note = f.note(
@@ -829,7 +874,7 @@ def ltx_video() -> Flow:
 
 FLOWS = (
     fire_and_water, sunset_and_ocean, hairless_dog, slerp, sound_and_word, image_minus_plus, honest_natural, prior_comparison, batch,
-    two_encoders, union, remove_feature, morph, trust, stable_diffusion, stable_audio, ltx_video,
+    showcase, two_encoders, union, remove_feature, morph, trust, stable_diffusion, stable_audio, ltx_video,
 )  # fmt: skip
 
 
@@ -858,7 +903,7 @@ def thumbnail(flow: Flow, server: str, steps: int | None) -> bytes:
     if history[number]["status"]["status_str"] != "success":
         raise RuntimeError(f"{flow.name}: {history[number]['status']['messages'][-1]}")
     outputs = history[number]["outputs"]
-    saved = [file for key in sorted(outputs, key=int) if graph[key]["class_type"] == "SaveImage" for file in outputs[key]["images"]]
+    saved = [file for key in sorted(outputs, key=int) if graph[key]["class_type"] in ("SaveImage", "ConceptAlgebra_Showcase") for file in outputs[key]["images"]]
     pictures = [Image.open(io.BytesIO(urllib.request.urlopen(f"{server}/view?{urllib.parse.urlencode(file)}").read())) for file in saved]
     return beside(pictures)
 

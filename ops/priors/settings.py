@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..generators.protocol import Generator
@@ -85,6 +85,11 @@ class NoSettings:
 PriorSettings = VsdSettings | FlairSettings | BridgeSettings | NoSettings
 TELLABLE = (VsdSettings, FlairSettings)
 """Priors that can do with more conditioning than none."""
+
+
+def recorded(settings: PriorSettings) -> dict[str, Any]:
+    """The settings with the prior's `name`, for a record of a run."""
+    return {"name": type(settings).__name__.removesuffix("Settings").lower(), **asdict(settings)}
 
 
 def make(settings: PriorSettings, generator: Generator, highest: float = 1.0, cond: Any = None) -> Prior:
