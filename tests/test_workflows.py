@@ -5,12 +5,13 @@ import uuid
 from pathlib import Path
 
 import pytest
+from scripts import script
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "workflows"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))
 DRAWN_BY_THE_PAGE = {"MarkdownNote"}
-WITH_MODELS = {"stable-diffusion-3.5", "stable-audio", "ltx-video"}
+WITH_MODELS = {"stable-diffusion-3.5", "stable-audio", "ltx-video", "showcase-with-large-models"}
 """Those that load a model of one's own, and say in their note which, from where and to where."""
 AFTER_A_RUN = {"fixed", "increment", "decrement", "randomize"}
 
@@ -51,8 +52,8 @@ def boxes(graph):
         yield x, y - 30, x + width, y + height
 
 
-def test_the_files_are_what_the_script_writes(script):
-    written = script.files()
+def test_the_files_are_what_the_script_writes(workflows):
+    written = workflows.files()
     assert {path.relative_to(FOLDER).as_posix() for path in written} == {
         path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*.json")
     }
@@ -61,18 +62,12 @@ def test_the_files_are_what_the_script_writes(script):
 
 
 @pytest.fixture(scope="module")
-def script():
-    import importlib.util
-    import sys
-
-    spec = importlib.util.spec_from_file_location("workflows_script", ROOT / "tools" / "workflows.py")
-    sys.modules[spec.name] = module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def workflows():
+    return script("workflows")
 
 
-def test_there_are_eighteen():
-    assert len(NAMES) == 18 and WITH_MODELS < set(NAMES)
+def test_there_are_nineteen():
+    assert len(NAMES) == 19 and WITH_MODELS < set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)

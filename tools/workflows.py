@@ -795,7 +795,14 @@ def trust() -> Flow:
     return f
 
 
-def of_a_checkpoint(f: Flow, title: str, makes: str, target: str, checkpoint: str, files: list[str], **also: Callable[[], Node]) -> Flow:
+BIND = (
+    "- **languagebind.safetensors** in **models/concept_encoders**: the pack makes it of the published folders, and Run says how. "
+    "*pocket* in its place works without, but knows simple drawings and sounds only. Put **Calibrate Encoder** behind it once.\n\n"
+)
+TRIED = "This workflow was tried with small files of random numbers in the layout of these, not with the published ones.\n\n"
+
+
+def of_a_checkpoint(f: Flow, title: str, makes: str, target: str, checkpoint: str, files: list[str], **also: Callable[[Flow], Node]) -> Flow:
     """Both tracks of one target by a model of one's own, from a checkpoint. files: what to download, a line of Markdown each. also:
     further loaders, by the input of Generator From Checkpoint that they go to."""
     note = f.note(
@@ -804,17 +811,16 @@ def of_a_checkpoint(f: Flow, title: str, makes: str, target: str, checkpoint: st
         "seed, without a prompt.\n\n"
         "**You need** these files. Press **R** when they are there, and pick them in the loaders if yours have other names:\n\n"
         + "".join(f"- {file}\n" for file in files)
-        + "- **languagebind.safetensors** in **models/concept_encoders**: the pack makes it of the published folders, and Run says how. "
-        "*pocket* in its place works without, but knows simple drawings and sounds only. Put **Calibrate Encoder** behind it once.\n\n"
-        "This workflow was tried with small files of random numbers in the layout of these, not with the published ones.\n\n"
-        "**Look at** the two files beside each other: the *honest* one shows what the encoder likes to see, the *natural* one is held to what "
+        + BIND
+        + TRIED
+        + "**Look at** the two files beside each other: the *honest* one shows what the encoder likes to see, the *natural* one is held to what "
         "the model finds natural. Both have this workflow inside.\n\n"
         "**Change** the line in Concept Expression, or the size at Generator From Checkpoint, where 0 is the model's usual. One candidate is "
         "drawn at a time, which needs the least memory; more of them find better ones.",
         height=620,
     )
     model = f.node("CheckpointLoaderSimple", ckpt_name=checkpoint)
-    loaded = {name: load() for name, load in also.items()}
+    loaded = {name: load(f) for name, load in also.items()}
     generator = f.node("GeneratorFromCheckpoint", model=model["MODEL"], vae=model["VAE"], **loaded)
     encoder = f.node("LoadEncoder", encoder="languagebind.safetensors")
     prior = f.node("FlairPrior", told=False)
@@ -834,47 +840,90 @@ def of_a_checkpoint(f: Flow, title: str, makes: str, target: str, checkpoint: st
     return f
 
 
+SD_FILES = [
+    "**sd3.5_medium.safetensors** (5 GB) of huggingface.co/stabilityai/stable-diffusion-3.5-medium, in **models/checkpoints**. "
+    "Its page may ask you to log in and to accept its licence. Its text encoders are not needed.",
+    "**taesd3_encoder** and **taesd3_decoder** (.pth or .safetensors, 5 MB each) of github.com/madebyollin/taesd, in **models/vae_approx**: "
+    "the *taesd3* that draws the first part of a run in a fraction of the time. Without them, delete that Load VAE.",
+]
+AUDIO_FILES = [
+    "**stable-audio-open-1.0.safetensors** (5 GB) of huggingface.co/Comfy-Org/stable-audio-open-1.0_repackaged, in **models/checkpoints**. "
+    "The text encoder that ComfyUI's own example adds is not needed.",
+]
+LTX_FILES = [
+    "**ltx-video-2b-v0.9.5.safetensors** (6 GB) of huggingface.co/Lightricks/LTX-Video, in **models/checkpoints**.",
+    "**t5xxl_fp16.safetensors** (10 GB) of huggingface.co/comfyanonymous/flux_text_encoders, in **models/text_encoders**. It reads the empty "
+    "text once, which is what LTX-Video is told when it is told nothing, and is let go.",
+]
+
+
+def taesd3(f: Flow) -> Node:
+    return f.node("VAELoader", "Load VAE (the fast one)", vae_name="taesd3")
+
+
+def t5(f: Flow) -> Node:
+    return f.node("CLIPLoader", clip_name="t5xxl_fp16.safetensors", type="ltxv")
+
+
 def stable_diffusion() -> Flow:
     f = Flow("stable-diffusion-3.5", card="Stable Diffusion\n3.5 Medium")
-    files = [
-        "**sd3.5_medium.safetensors** (5 GB) of huggingface.co/stabilityai/stable-diffusion-3.5-medium, in **models/checkpoints**. "
-        "Its page may ask you to log in and to accept its licence. Its text encoders are not needed.",
-        "**taesd3_encoder** and **taesd3_decoder** (.pth or .safetensors, 5 MB each) of github.com/madebyollin/taesd, in **models/vae_approx**: "
-        "the *taesd3* that draws the first part of a run in a fraction of the time. Without them, delete that Load VAE.",
-    ]
     return of_a_checkpoint(
-        f, "Stable Diffusion 3.5", "Pictures, by Stable Diffusion 3.5 Medium.", "sad clown + red balloon", "sd3.5_medium.safetensors", files,
-        fast_vae=lambda: f.node("VAELoader", "Load VAE (the fast one)", vae_name="taesd3"),
+        f, "Stable Diffusion 3.5", "Pictures, by Stable Diffusion 3.5 Medium.", "sad clown + red balloon", "sd3.5_medium.safetensors", SD_FILES,
+        fast_vae=taesd3,
     )  # fmt: skip
 
 
 def stable_audio() -> Flow:
     f = Flow("stable-audio", card="Stable Audio\nOpen 1.0")
-    files = [
-        "**stable-audio-open-1.0.safetensors** (5 GB) of huggingface.co/Comfy-Org/stable-audio-open-1.0_repackaged, in **models/checkpoints**. "
-        "The text encoder that ComfyUI's own example adds is not needed.",
-    ]
     return of_a_checkpoint(
-        f, "Stable Audio", "Stereo sounds at 44.1 kHz, by Stable Audio Open 1.0.", "thunder + bell", "stable-audio-open-1.0.safetensors", files
+        f, "Stable Audio", "Stereo sounds at 44.1 kHz, by Stable Audio Open 1.0.", "thunder + bell", "stable-audio-open-1.0.safetensors", AUDIO_FILES
     )
 
 
 def ltx_video() -> Flow:
     f = Flow("ltx-video", card="LTX-Video\n0.9.5")
-    files = [
-        "**ltx-video-2b-v0.9.5.safetensors** (6 GB) of huggingface.co/Lightricks/LTX-Video, in **models/checkpoints**.",
-        "**t5xxl_fp16.safetensors** (10 GB) of huggingface.co/comfyanonymous/flux_text_encoders, in **models/text_encoders**. It reads the empty "
-        "text once, which is what LTX-Video is told when it is told nothing, and is let go.",
-    ]
-    return of_a_checkpoint(
-        f, "LTX-Video", "Clips, by LTX-Video 0.9.", "fire + water", "ltx-video-2b-v0.9.5.safetensors", files,
-        clip=lambda: f.node("CLIPLoader", clip_name="t5xxl_fp16.safetensors", type="ltxv"),
+    return of_a_checkpoint(f, "LTX-Video", "Clips, by LTX-Video 0.9.", "fire + water", "ltx-video-2b-v0.9.5.safetensors", LTX_FILES, clip=t5)
+
+
+def large_showcase() -> Flow:
+    f = Flow("showcase-with-large-models", card="Showcase with\nlarge models")
+    note = f.note(
+        "# Showcase with large models\n\n"
+        "One target in words, as a picture by Stable Diffusion 3.5 Medium, a sound by Stable Audio Open and a clip by LTX-Video, each on both "
+        "tracks, read back, on one page. One model is at work at a time; the others wait in ordinary memory, or are read again.\n\n"
+        "**You need** these files. Press **R** when they are there. A medium whose model you do not have: delete its two loaders.\n\n"
+        + "".join(f"- {file}\n" for file in SD_FILES + AUDIO_FILES + LTX_FILES)
+        + BIND
+        + TRIED
+        + "**Look at** the sheet on the node, then press **open the page**.\n\n"
+        "**quick** is on for a first look. What each model is told in the place of no prompt is its own, so no conditioning is connected.",
+        height=820,
+    )
+    checkpoints = {"image": "sd3.5_medium", "audio": "stable-audio-open-1.0", "video": "ltx-video-2b-v0.9.5"}
+    models = {medium: f.node("CheckpointLoaderSimple", ckpt_name=f"{name}.safetensors") for medium, name in checkpoints.items()}
+    also = {"image": {"fast_vae": taesd3(f)}, "audio": {}, "video": {"clip": t5(f)}}
+    drawing = {
+        medium: f.node("GeneratorFromCheckpoint", f"Generator From Checkpoint ({medium})", model=model["MODEL"], vae=model["VAE"], **also[medium])
+        for medium, model in models.items()
+    }
+    encoder = f.node("LoadEncoder", encoder="languagebind.safetensors")
+    prior = f.node("FlairPrior", told=False)
+    concept = f.node("Expression", expression="fire + water", encoder=encoder)
+    readout = f.node("Readout", concept=concept, encoder=encoder)
+    whole = f.node("Showcase", width=460, quick=True, filename_prefix=prefix(f), concept=concept, encoder=encoder, prior=prior, **drawing)
+    summary = f.node("PreviewAny", "Each in a line", width=420, height=240, source=whole["summary"])
+    loaders = [node for medium in MEDIA for node in (models[medium], *also[medium].values())]
+    f.lay_out(
+        ("", [note]), (LOAD, [[*loaders, encoder], [*drawing.values(), prior]]), (CONCEPTS, [concept, readout]), ("3 · The whole", [whole]),
+        (LOOK, [summary]),
     )  # fmt: skip
+    return f
 
 
 FLOWS = (
     fire_and_water, sunset_and_ocean, hairless_dog, slerp, sound_and_word, image_minus_plus, honest_natural, prior_comparison, batch,
     showcase, two_encoders, union, remove_feature, morph, trust, stable_diffusion, stable_audio, ltx_video,
+    large_showcase,
 )  # fmt: skip
 
 

@@ -19,9 +19,11 @@ MODELS = {
 }
 """Random weights in the layouts of the published files that workflows name."""
 SIZES = {
-    "stable-diffusion-3.5": {"width": 32, "height": 32}, "stable-audio": {"seconds": 0.2},
-    "ltx-video": {"width": 64, "height": 64, "frames": 9},
+    "sd3.5_medium.safetensors": {"width": 32, "height": 32}, "stable-audio-open-1.0.safetensors": {"seconds": 0.2},
+    "ltx-video-2b-v0.9.5.safetensors": {"width": 64, "height": 64, "frames": 9},
 }  # fmt: skip
+SAVED = {"stable-diffusion-3.5": ".png", "stable-audio": ".flac", "ltx-video": ".mp4"}
+"""What the Save Render nodes of a workflow write."""
 SHORT = {"steps": 4, "looks": 1}
 """Far from a good render; enough that every node of every workflow does its work."""
 READS = {
@@ -37,10 +39,11 @@ READS = {
     "fire-and-water-as-a-union": ({"fire", "water"},),
     "remove-one-named-feature": ({"balloon"},),
     "morph-a-mixture": ({"balloon", "flower"},),
+    "showcase": ({"sunset", "ocean"},),
     "trust": ({"trust"},),
     # the second is read by a LanguageBind of random weights, which knows no sums
     "two-encoders-one-target": ({"fire", "water"}, set()),
-    **dict.fromkeys(("stable-diffusion-3.5", "stable-audio", "ltx-video"), (set(),)),
+    **dict.fromkeys(("stable-diffusion-3.5", "stable-audio", "ltx-video", "showcase-with-large-models"), (set(),)),
 }
 """For each Concept Readout, in order, words that must be among those it names."""
 
@@ -51,7 +54,7 @@ def short(name: str) -> dict:
         if "steps" in node["inputs"]:
             node["inputs"].update(SHORT)
         if node["class_type"] == "ConceptAlgebra_GeneratorFromCheckpoint":
-            node["inputs"].update(SIZES[name])
+            node["inputs"].update(SIZES[graph[node["inputs"]["model"][0]]["inputs"]["ckpt_name"]])
             if "clip" in node["inputs"]:
                 # a T5-XXL has no small form that ComfyUI would load: what it reads of the empty text comes from a test node
                 del graph[node["inputs"].pop("clip")[0]]
@@ -134,11 +137,10 @@ def check(server: Server, name: str, graph: dict, outputs: dict) -> None:
                 wave = numpy.concatenate([frame.to_ndarray().ravel() for frame in sound.decode(audio=0)])
             assert wave.astype(float).std() > 0, "the sound is silent"
     saved = of_kind(graph, "ConceptAlgebra_SaveRender")
-    assert len(saved) == (2 if name in SIZES else 0)
+    assert len(saved) == (2 if name in SAVED else 0)
     for key in saved:
         (file,) = (file for kind in ("images", "audio") for file in outputs[key].get(kind, ()))
-        suffix = {"stable-diffusion-3.5": ".png", "stable-audio": ".flac", "ltx-video": ".mp4"}[name]
-        assert server.output(file).suffix == suffix and server.output(file).stat().st_size > 500
+        assert server.output(file).suffix == SAVED[name] and server.output(file).stat().st_size > 500
     said = [text for key in of_kind(graph, "ConceptAlgebra_Readout") for text in outputs[key]["text"]]
     assert len(said) == len(READS[name])
     for text, wanted in zip(said, READS[name], strict=True):
