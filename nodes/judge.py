@@ -7,7 +7,7 @@ from pathlib import Path
 from comfy_api.latest import io
 
 from ..ops.evaluate.card_markdown import markdown
-from ..ops.evaluate.judgement import GET, Court
+from ..ops.evaluate.judgement import GET
 from ..ops.evaluate.judges import load
 from ..ops.evaluate.measure import card_of
 from ..ops.evaluate.others import card_beside
@@ -109,7 +109,7 @@ class EvalCard(io.ComfyNode):
         if others:
             residents += encoder.of(["text", *(made.render.modality for made in (render, *others.values()))])
         host.load(residents)
-        court, start = judge and Court(judge.encoder, render.concept.space), base and base.render
+        court, start = judge and judge.court(render.concept.space), base and base.render
         if others:
             card = card_beside(render, others, encoder.encoder, court, start)
         else:

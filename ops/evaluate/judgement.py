@@ -51,14 +51,17 @@ class Court:
     def __init__(self, encoder: Encoder, made_with: Space):
         made_with.require_judge(encoder.space)
         self.encoder, self.bank = encoder, Bank(encoder)
-        self._read: dict[tuple[str, str | None], Concept] = {}
+        self._read: dict[str, Concept] = {}
 
     def read(self, expression: str, base_dir: str | os.PathLike | None = None) -> Concept:
-        """An expression in the judge's space, evaluated once. Raises as `expression.evaluate`."""
-        key = expression, None if base_dir is None else os.fspath(base_dir)
-        if key not in self._read:
-            self._read[key] = evaluate(expression, self.encoder, base_dir)
-        return self._read[key]
+        """An expression in the judge's space; of words alone it is evaluated once, while a file may have changed. Raises as
+        `expression.evaluate`."""
+        if expression in self._read:
+            return self._read[expression]
+        found = evaluate(expression, self.encoder, base_dir)
+        if found.modalities == {"text"}:
+            self._read[expression] = found
+        return found
 
     def judge(self, expression: str, seen: Embedding, base_dir: str | os.PathLike | None = None) -> Judgement:
         """Judge one medium, as the judge has `see`n it, by an expression evaluated in the judge's space.

@@ -12,6 +12,7 @@ from concept_algebra.ops.evaluate.score import Score
 from concept_algebra.ops.evaluate.stems import repeated
 from concept_algebra.ops.evaluate.verdict import PARTLY, Change, edited, recognition
 from concept_algebra.ops.expression import evaluate
+from concept_algebra.ops.media import write_png
 from concept_algebra.ops.parser import ExpressionError
 from concept_algebra.ops.space import Space
 from concept_algebra.ops.syntax import to_text
@@ -237,6 +238,15 @@ def test_an_edit_that_changed_nothing_fails(court, seeing):
 def test_without_a_render_of_the_base_its_own_embedding_stands_for_it(court, seeing):
     found = edit_success(court, "king - man", seeing(at("king - man", court)))
     assert found.base_is == "its own embedding" and found.changes[0].before == 1
+
+
+def test_words_are_read_once_and_a_file_as_it_is_now(court, tmp_path):
+    assert court.read("fire + water") is court.read("fire + water")
+    directions = []
+    for seed in (0, 1):
+        write_png(tmp_path / "a.png", torch.rand(3, 32, 32, generator=torch.Generator().manual_seed(seed)))
+        directions.append(court.read('image("a.png") + fire', tmp_path).direction)
+    assert not torch.allclose(*directions)
 
 
 def test_what_the_judge_cannot_read_is_left_out_and_named(court, seeing):
