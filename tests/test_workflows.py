@@ -71,8 +71,8 @@ def script():
     return module
 
 
-def test_there_are_seventeen():
-    assert len(NAMES) == 17 and WITH_MODELS < set(NAMES)
+def test_there_are_nineteen():
+    assert len(NAMES) == 19 and WITH_MODELS < set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -49,6 +49,7 @@ CONCEPT, ENCODER, GENERATOR = {"concept": "CONCEPT"}, {"encoder": "CONCEPT_ENCOD
 SAE = {"sae": "CONCEPT_SAE"}
 PAIR = {"a": "CONCEPT", "b": "CONCEPT"}
 PRIOR = {"prior": "CONCEPT_PRIOR"}
+SEEDS = [f"render_{number}" for number in range(2, 7)]
 CONDITIONING = {"conditioning": "CONDITIONING"}
 RENDERED = {"image": "IMAGE", "audio": "AUDIO", "video": "VIDEO", "latent": "LATENT", "words": "STRING", "report": "STRING"}
 KINDS = {
@@ -116,8 +117,12 @@ KINDS = {
         {}, {"honest": "CONCEPT_RENDER", "natural": "CONCEPT_RENDER"}, {"image": "IMAGE", "summary": "STRING"}, 460, 400
     ),
     "ConceptAlgebra_EvalCard": Kind(
-        {}, {"render": "CONCEPT_RENDER", "judge": "CONCEPT_JUDGE", "base": "CONCEPT_RENDER"},
-        dict.fromkeys(("card", "verdict", "markdown"), "STRING"), 440, 420,
+        {}, {"render": "CONCEPT_RENDER", "judge": "CONCEPT_JUDGE", "base": "CONCEPT_RENDER", **ENCODER, **dict.fromkeys(SEEDS, "CONCEPT_RENDER")},
+        dict.fromkeys(("card", "verdict", "markdown"), "STRING"), 440, 560,
+    ),
+    "ConceptAlgebra_Interpret": Kind(
+        {"filename_prefix": ("STRING", "")}, {"render": "CONCEPT_RENDER", **ENCODER, **SAE},
+        {"figure": "IMAGE", **dict.fromkeys(("words", "report", "bundle"), "STRING")}, 600, 800,
     ),
     "ConceptAlgebra_AttributionOverlay": Kind(
         {"method": ("COMBO", "relevance"), "feature": ("STRING", "")},
@@ -146,8 +151,9 @@ KINDS = {
 OPTIONAL = {
     "ConceptAlgebra_LatentOptimiser": {"prior", "latent", "judge"}, "ConceptAlgebra_DualTrack": {"prior"}, "ConceptAlgebra_Expression": {*"abcdef", "sae"},
     "ConceptAlgebra_GeneratorFromCheckpoint": {"clip", "conditioning", "fast_vae"}, "ConceptAlgebra_FlairPrior": {"conditioning"},
-    "ConceptAlgebra_VsdPrior": {"conditioning"}, "ConceptAlgebra_EvalCard": {"judge", "base"},
-    "ConceptAlgebra_AttributionOverlay": {"concept", "sae"}, "ConceptAlgebra_Probe": {"concept", "render"},
+    "ConceptAlgebra_VsdPrior": {"conditioning"}, "ConceptAlgebra_EvalCard": {"judge", "base", "encoder", *SEEDS},
+    "ConceptAlgebra_AttributionOverlay": {"concept", "sae"}, "ConceptAlgebra_Interpret": {"sae"},
+    "ConceptAlgebra_Probe": {"concept", "render"},
 }  # fmt: skip
 """Sockets that the page draws as optional."""
 
@@ -440,10 +446,15 @@ def sound_and_word() -> Flow:
     note = f.note(
         "# A sound and a word shape a picture\n\n"
         "Sounds and words lie in the same space, so they add. First *thunder* is rendered as a sound; then that sound, "
-        "not the word, is encoded, 0.4 of *purple* is added, and the sum is drawn. (A word is a sharper target than a sound, so it needs less weight.)\n\n"
-        "**Look at** the readout: it names what was heard and what was said.\n\n"
+        "not the word, is encoded, 0.4 of *purple* is added, and the sum is drawn on both tracks. (A word is a sharper target than a sound, "
+        "so it needs less weight.)\n\n"
+        "**Look at** the readout: it names what was heard and what was said. Then at the *overlays*: where in the picture the encoder finds "
+        "the sound, and where the word; red speaks for it. SEEN\n\n"
+        "The *probes* ask whether the sum, and then the picture, is dangerous. They have learned from words and warn of anything else.\n\n"
+        "No Eval Card here: the judge of pictures cannot hear, and says so.\n\n"
         "**Change** the weights in Concept Add. For a sound of your own, put **Load Audio** in the place of the left "
         "optimiser: connect it to Encode Audio.\n\n" + FULL,
+        height=600,
     )
     encoder = f.node("LoadEncoder")
     audio = f.node("LoadGenerator", encoder=encoder, generator="pocket audio")
@@ -457,13 +468,22 @@ def sound_and_word() -> Flow:
     both = f.node("Add", weight_b=0.4, a=heard, b=purple)
     readout = f.node("Readout", concept=both, encoder=encoder)
     words = f.node("PreviewAny", "Sound and word, in words", source=readout["words"])
-    drawing = f.node("LatentOptimiser", "Latent Optimiser (picture)", steps=PICTURE, concept=both, encoder=encoder, generator=image, prior=prior)
-    save = f.node("SaveImage", images=drawing["image"], filename_prefix=prefix(f))
-    came = f.node("PreviewAny", "The picture came out as", source=drawing["words"])
+    drawing = f.node("DualTrack", steps=PICTURE, concept=both, encoder=encoder, generator=image, prior=prior)
+    save = f.node("SaveImage", "Save Image (honest, natural)", width=440, images=drawing["images"], filename_prefix=prefix(f))
+    came = f.node("PreviewAny", "They came out as", width=440, source=drawing["summary"])
+    where = [
+        f.node("AttributionOverlay", f"Attribution Overlay ({name})", render=drawing["natural"], encoder=encoder, concept=concept)
+        for name, concept in (("the sound", heard), ("purple", purple))
+    ]
+    asked = [
+        f.node("Probe", f"Probe ({name})", probe="danger", encoder=encoder, **given)
+        for name, given in (("the sum", {"concept": both}), ("the picture", {"render": drawing["natural"]}))
+    ]
     f.lay_out(
         ("", [note]), (LOAD, [encoder, audio, image, prior]), ("2 · A sound", [thunder, sounding, play]),
         ("3 · The sound and a word", [heard, purple, both]), ("v The target in words", [readout, words]),
-        ("4 · A picture", [drawing]), ("5 · Look", [save, came]),
+        ("4 · A picture, on both tracks", [drawing]), ("5 · Look", [save, came]), ("6 · What is where?", [[each] for each in where]),
+        ("v Is it dangerous?", [[each] for each in asked]),
     )  # fmt: skip
     return f
 
@@ -750,6 +770,88 @@ def trust() -> Flow:
     return f
 
 
+def summer_without_heat() -> Flow:
+    f = Flow("summer-minus-heat")
+    note = f.note(
+        "# Summer minus heat\n\n"
+        "A minus can take away more than there was. Here both words are first taken apart into *named features*, and **summer - heat** "
+        "takes from each feature of summer what heat has of it, down to nothing and no further.\n\n"
+        "**Look at** the bars: which features the two share, and what is left. The last readout is of the same minus without features, "
+        "where the words below *summertime* are no longer about a summer.\n\n"
+        "SEEN\n\n"
+        "**Did it work?** *Interpret* names what is in the picture beside what was asked for. *Eval Card* has the plain *summer*, drawn in "
+        "the same way, as its **base**: with **Load Judge** connected it says whether heat went and summer stayed. Without, it says *not "
+        "judged*.\n\n"
+        "**Change** the two texts, or the weight in Concept Sub: at 0.5 half goes.\n\n" + FULL,
+        height=620,
+    )
+    encoder, sae, image, prior = featured(f, "pocket")
+    texts = [f.node("EncodeText", text=text, encoder=sae["encoder"]) for text in ("summer", "heat")]
+    apart = [f.node("Decompose", f"SAE Decompose ({n.values['text']})", concept=n, sae=sae) for n in texts]
+    less = f.node("Sub", "Concept Sub (of features)", weight=1, a=apart[0], b=apart[1])
+    left = f.node("Decompose", "SAE Decompose (what is left)", concept=less, sae=sae)
+    dense = f.node("Sub", "Concept Sub (without features)", weight=1, a=texts[0], b=texts[1])
+    said = [f.node("Readout", f"Concept Readout ({how} features)", concept=c, encoder=sae["encoder"]) for how, c in (("of", less), ("without", dense))]
+    made = {
+        name: f.node("DualTrack", f"Dual Track ({name})", steps=PICTURE, concept=concept, encoder=sae["encoder"], generator=image, prior=prior)
+        for name, concept in (("summer", apart[0]), ("summer - heat", less))
+    }
+    saved = [
+        f.node("SaveImage", f"Save Image ({name}: honest, natural)", width=440, images=dual["images"], filename_prefix=prefix(f, part))
+        for (name, dual), part in zip(made.items(), ("-before", ""), strict=True)
+    ]
+    before, after = made.values()
+    card = f.node("EvalCard", width=600, render=after["natural"], base=before["natural"])
+    reading = f.node("Interpret", render=after["natural"], encoder=sae["encoder"], sae=sae)
+    f.lay_out(
+        ("", [note]), (LOAD, [encoder, sae, image, prior]), ("2 · Two concepts, taken apart", [texts, apart]),
+        ("3 · Minus, feature by feature", [less, left, said[0]]), ("v Minus as it is without features", [dense, said[1]]),
+        ("4 · Both tracks", [*made.values()]), ("5 · Look", saved), ("6 · Did it work?", [card, reading]),
+    )  # fmt: skip
+    return f
+
+
+def king_and_woman() -> Flow:
+    f = Flow("king-minus-man-plus-woman")
+    note = f.note(
+        "# King - man + woman\n\n"
+        "The best known sum of words. The step from *man* to *woman*, taken from *king*, should end near *queen*.\n\n"
+        "**Look at** the readouts. The full step reads *woman* first and *queen* second; half of it stays with the *king*. "
+        "How far to go is yours to say: the number in **king + 0.5\\*(woman - man)**.\n\n"
+        "A picture is further from words than words are from each other, so the same step moves it less. The *king* that is drawn here "
+        "is encoded as **a**: PICTURE\n\n"
+        "SEEN\n\n"
+        "**Did it work?** *Interpret* names what is in the picture, and where king and woman are. *Eval Card* has the king, drawn in the "
+        "same way, as its **base**: with **Load Judge** connected it says whether man went and woman came. Without, it says *not judged*.\n\n"
+        "**Change** the numbers, or the line: *prince - man + woman* reads princess.\n\n" + FULL,
+        height=700,
+    )
+    encoder, image, prior = loaders(f)
+    king = f.node("EncodeText", text="king", encoder=encoder)
+    before = f.node("LatentOptimiser", "Latent Optimiser (king)", steps=PICTURE, concept=king, encoder=encoder, generator=image, prior=prior)
+    first = f.node("SaveImage", "Save Image (king)", images=before["image"], filename_prefix=prefix(f, "-before"))
+    queen = f.node("Expression", expression="king - man + woman", encoder=encoder)
+    half = f.node("Expression", "Concept Expression (half the step)", expression="king + 0.5*(woman - man)", encoder=encoder)
+    seen = f.node("EncodeImage", name="king", image=before["image"], encoder=encoder)
+    steps = [f.node("Expression", f"Concept Expression (the picture, {far})", expression=f"a + {far}*(woman - man)", encoder=encoder, a=seen) for far in (1, 3)]
+
+    def said(name: str, concept: Node) -> Node:
+        return f.node("Readout", f"Concept Readout ({name})", concept=concept, encoder=encoder)
+
+    words = [said("the full step", queen), said("half the step", half)]
+    of_picture = [said(f"the picture, {far}", c) for far, c in zip((1, 3), steps, strict=True)]
+    dual = f.node("DualTrack", steps=PICTURE, concept=queen, encoder=encoder, generator=image, prior=prior)
+    save = f.node("SaveImage", "Save Image (king - man + woman: honest, natural)", width=600, images=dual["images"], filename_prefix=prefix(f))
+    card = f.node("EvalCard", width=600, render=dual["natural"], base=before["render"])
+    reading = f.node("Interpret", render=dual["natural"], encoder=encoder)
+    f.lay_out(
+        ("", [note]), (LOAD, [encoder, image, prior]), ("2 · The sum of words", [[queen, half], words]),
+        ("v From a picture of a king", [[seen, *steps], of_picture]), ("3 · A king, drawn plainly", [king, before, first]),
+        ("4 · Both tracks", [dual, save]), ("5 · Did it work?", [[card], [reading]]),
+    )  # fmt: skip
+    return f
+
+
 def of_a_checkpoint(f: Flow, title: str, makes: str, target: str, checkpoint: str, files: list[str], **also: Callable[[], Node]) -> Flow:
     """Both tracks of one target by a model of one's own, from a checkpoint. files: what to download, a line of Markdown each. also:
     further loaders, by the input of Generator From Checkpoint that they go to."""
@@ -829,7 +931,7 @@ def ltx_video() -> Flow:
 
 FLOWS = (
     fire_and_water, sunset_and_ocean, hairless_dog, slerp, sound_and_word, image_minus_plus, honest_natural, prior_comparison, batch,
-    two_encoders, union, remove_feature, morph, trust, stable_diffusion, stable_audio, ltx_video,
+    two_encoders, union, remove_feature, morph, summer_without_heat, king_and_woman, trust, stable_diffusion, stable_audio, ltx_video,
 )  # fmt: skip
 
 
