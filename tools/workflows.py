@@ -775,11 +775,14 @@ def summer_without_heat() -> Flow:
     note = f.note(
         "# Summer minus heat\n\n"
         "A minus can take away more than there was. Here both words are first taken apart into *named features*, and **summer - heat** "
-        "takes from each feature of summer what heat has of it, down to nothing and no further.\n\n"
-        "**Look at** the bars: which features the two share, and what is left. The last readout is of the same minus without features, "
-        "where the words below *summertime* are no longer about a summer.\n\n"
-        "SEEN\n\n"
-        "**Did it work?** *Interpret* names what is in the picture beside what was asked for. *Eval Card* has the plain *summer*, drawn in "
+        "takes from each feature of summer what heat has of it, down to nothing; what heat has beyond that counts only a quarter.\n\n"
+        "**Look at** the bars. What both have is *cooling*, as this SAE calls its feature of warm and cold, and it is gone from what is "
+        "left; what heat has beyond that is listed as *taken away*. The readout stays with summer at 0.91. Of the same minus without "
+        "features that is 0.58, and *everyday* and *acquisition* come up.\n\n"
+        "Then at the natural pictures, from one seed: *summer* is a yellow shape like a sandcastle at blue water, *summer - heat* something "
+        "green with yellow spots, a garden if you like. The honest ones hardly differ to the eye.\n\n"
+        "**Did it work?** *Interpret* lists the features of the picture beside the target's: heat is not among them, and *plant* and "
+        "*hedging* are, which nobody asked for. *Eval Card* has the plain *summer*, drawn in "
         "the same way, as its **base**: with **Load Judge** connected it says whether heat went and summer stayed. Without, it says *not "
         "judged*.\n\n"
         "**Change** the two texts, or the weight in Concept Sub: at 0.5 half goes.\n\n" + FULL,
@@ -801,12 +804,13 @@ def summer_without_heat() -> Flow:
         for (name, dual), part in zip(made.items(), ("-before", ""), strict=True)
     ]
     before, after = made.values()
+    came = f.node("PreviewAny", "Summer - heat came out as", width=440, height=240, source=after["summary"])
     card = f.node("EvalCard", width=600, render=after["natural"], base=before["natural"])
     reading = f.node("Interpret", render=after["natural"], encoder=sae["encoder"], sae=sae)
     f.lay_out(
         ("", [note]), (LOAD, [encoder, sae, image, prior]), ("2 · Two concepts, taken apart", [texts, apart]),
         ("3 · Minus, feature by feature", [less, left, said[0]]), ("v Minus as it is without features", [dense, said[1]]),
-        ("4 · Both tracks", [*made.values()]), ("5 · Look", saved), ("6 · Did it work?", [card, reading]),
+        ("4 · Both tracks", [*made.values()]), ("5 · Look", [*saved, came]), ("6 · Did it work?", [card, reading]),
     )  # fmt: skip
     return f
 
@@ -818,10 +822,11 @@ def king_and_woman() -> Flow:
         "The best known sum of words. The step from *man* to *woman*, taken from *king*, should end near *queen*.\n\n"
         "**Look at** the readouts. The full step reads *woman* first and *queen* second; half of it stays with the *king*. "
         "How far to go is yours to say: the number in **king + 0.5\\*(woman - man)**.\n\n"
-        "A picture is further from words than words are from each other, so the same step moves it less. The *king* that is drawn here "
-        "is encoded as **a**: PICTURE\n\n"
-        "SEEN\n\n"
-        "**Did it work?** *Interpret* names what is in the picture, and where king and woman are. *Eval Card* has the king, drawn in the "
+        "A picture is a vaguer target than a word, so the same step moves it further. The *king* that is drawn here is encoded as **a**: "
+        "after the whole step it reads *woman* and no crown is left; after 0.3 of it *duchess*, *princess*, *empress* and *queen*.\n\n"
+        "Then at the natural pictures, from one seed: the *king* is a golden face, the sum a figure in a red dress under a wide yellow hat. "
+        "The honest one, a texture to the eye, reads more like a queen.\n\n"
+        "**Did it work?** In part. *Interpret* reads *woman* in the natural picture and no king: the maps show the woman in the dress. *Eval Card* has the king, drawn in the "
         "same way, as its **base**: with **Load Judge** connected it says whether man went and woman came. Without, it says *not judged*.\n\n"
         "**Change** the numbers, or the line: *prince - man + woman* reads princess.\n\n" + FULL,
         height=700,
@@ -833,21 +838,22 @@ def king_and_woman() -> Flow:
     queen = f.node("Expression", expression="king - man + woman", encoder=encoder)
     half = f.node("Expression", "Concept Expression (half the step)", expression="king + 0.5*(woman - man)", encoder=encoder)
     seen = f.node("EncodeImage", name="king", image=before["image"], encoder=encoder)
-    steps = [f.node("Expression", f"Concept Expression (the picture, {far})", expression=f"a + {far}*(woman - man)", encoder=encoder, a=seen) for far in (1, 3)]
+    steps = [f.node("Expression", f"Concept Expression (the picture, {far})", expression=f"a + {far}*(woman - man)", encoder=encoder, a=seen) for far in (0.3, 1)]
 
     def said(name: str, concept: Node) -> Node:
         return f.node("Readout", f"Concept Readout ({name})", concept=concept, encoder=encoder)
 
     words = [said("the full step", queen), said("half the step", half)]
-    of_picture = [said(f"the picture, {far}", c) for far, c in zip((1, 3), steps, strict=True)]
+    of_picture = [said(f"the picture, {far}", c) for far, c in zip((0.3, 1), steps, strict=True)]
     dual = f.node("DualTrack", steps=PICTURE, concept=queen, encoder=encoder, generator=image, prior=prior)
     save = f.node("SaveImage", "Save Image (king - man + woman: honest, natural)", width=600, images=dual["images"], filename_prefix=prefix(f))
+    came = f.node("PreviewAny", "They came out as", width=600, height=240, source=dual["summary"])
     card = f.node("EvalCard", width=600, render=dual["natural"], base=before["render"])
     reading = f.node("Interpret", render=dual["natural"], encoder=encoder)
     f.lay_out(
         ("", [note]), (LOAD, [encoder, image, prior]), ("2 · The sum of words", [[queen, half], words]),
         ("v From a picture of a king", [[seen, *steps], of_picture]), ("3 · A king, drawn plainly", [king, before, first]),
-        ("4 · Both tracks", [dual, save]), ("5 · Did it work?", [[card], [reading]]),
+        ("4 · Both tracks", [[dual], [save, came]]), ("5 · Did it work?", [[card], [reading]]),
     )  # fmt: skip
     return f
 
