@@ -448,8 +448,9 @@ def sound_and_word() -> Flow:
         "Sounds and words lie in the same space, so they add. First *thunder* is rendered as a sound; then that sound, "
         "not the word, is encoded, 0.4 of *purple* is added, and the sum is drawn on both tracks. (A word is a sharper target than a sound, "
         "so it needs less weight.)\n\n"
-        "**Look at** the readout: it names what was heard and what was said. Then at the *overlays*: where in the picture the encoder finds "
-        "the sound, and where the word; red speaks for it. SEEN\n\n"
+        "**Look at** the readout: it names what was heard and what was said. The natural picture of this seed is a purple cloud with bolts, "
+        "and reads as *cloud with lightning* and *thunderstorm*; that of seed 0 is a purple square. The *overlays* show where the encoder "
+        "finds the sound, and where the word: red speaks for it.\n\n"
         "The *probes* ask whether the sum, and then the picture, is dangerous. They have learned from words and warn of anything else.\n\n"
         "No Eval Card here: the judge of pictures cannot hear, and says so.\n\n"
         "**Change** the weights in Concept Add. For a sound of your own, put **Load Audio** in the place of the left "
@@ -468,7 +469,7 @@ def sound_and_word() -> Flow:
     both = f.node("Add", weight_b=0.4, a=heard, b=purple)
     readout = f.node("Readout", concept=both, encoder=encoder)
     words = f.node("PreviewAny", "Sound and word, in words", source=readout["words"])
-    drawing = f.node("DualTrack", steps=PICTURE, concept=both, encoder=encoder, generator=image, prior=prior)
+    drawing = f.node("DualTrack", steps=PICTURE, seed=2, concept=both, encoder=encoder, generator=image, prior=prior)
     save = f.node("SaveImage", "Save Image (honest, natural)", width=440, images=drawing["images"], filename_prefix=prefix(f))
     came = f.node("PreviewAny", "They came out as", width=440, source=drawing["summary"])
     where = [
@@ -782,9 +783,8 @@ def summer_without_heat() -> Flow:
         "Then at the natural pictures, from one seed: *summer* is a yellow shape like a sandcastle at blue water, *summer - heat* something "
         "green with yellow spots, a garden if you like. The honest ones hardly differ to the eye.\n\n"
         "**Did it work?** *Interpret* lists the features of the picture beside the target's: heat is not among them, and *plant* and "
-        "*hedging* are, which nobody asked for. *Eval Card* has the plain *summer*, drawn in "
-        "the same way, as its **base**: with **Load Judge** connected it says whether heat went and summer stayed. Without, it says *not "
-        "judged*.\n\n"
+        "*hedging* are, which nobody asked for. *Eval Card* has the plain *summer*, drawn in the same way, as its **base**: with **Load Judge** "
+        "connected it says whether heat went and summer stayed. Without, it says *not judged*.\n\n"
         "**Change** the two texts, or the weight in Concept Sub: at 0.5 half goes.\n\n" + FULL,
         height=620,
     )
@@ -826,8 +826,9 @@ def king_and_woman() -> Flow:
         "after the whole step it reads *woman* and no crown is left; after 0.3 of it *duchess*, *princess*, *empress* and *queen*.\n\n"
         "Then at the natural pictures, from one seed: the *king* is a golden face, the sum a figure in a red dress under a wide yellow hat. "
         "The honest one, a texture to the eye, reads more like a queen.\n\n"
-        "**Did it work?** In part. *Interpret* reads *woman* in the natural picture and no king: the maps show the woman in the dress. *Eval Card* has the king, drawn in the "
-        "same way, as its **base**: with **Load Judge** connected it says whether man went and woman came. Without, it says *not judged*.\n\n"
+        "**Did it work?** In part. *Interpret* reads *woman* in the natural picture and no king: the maps show the woman in the dress. "
+        "*Eval Card* has the king, drawn in the same way, as its **base**: with **Load Judge** connected it says whether man went and woman "
+        "came. Without, it says *not judged*.\n\n"
         "**Change** the numbers, or the line: *prince - man + woman* reads princess.\n\n" + FULL,
         height=700,
     )
