@@ -985,19 +985,20 @@ def drawn(text: str) -> bytes:
 
 
 def beside(pictures: list) -> bytes:
-    """Pillow images, two a row on a white square of 400 px, as JPEG."""
+    """Pillow images, two a row on a white square of 400 px, or two wide ones above each other, as JPEG."""
     from PIL import Image
 
     sheet = Image.new("RGB", (400, 400), "white")
-    across = 1 if len(pictures) == 1 else 2
-    cell = 400 // across
+    stacked = len(pictures) == 2 and all(picture.width >= 2 * picture.height for picture in pictures)
+    across = 1 if stacked or len(pictures) == 1 else 2
+    cell, high = 400 // across, 200 if stacked else 400 // across
     rows = -(-len(pictures) // across)
     for place, picture in enumerate(pictures):
         scale = cell / max(picture.size)
         part = picture.convert("RGB").resize([round(side * scale) for side in picture.size], Image.Resampling.LANCZOS)
         inset = (400 - cell * min(across, len(pictures) - place // across * across)) // 2
-        x, y = inset + place % across * cell, (400 - rows * cell) // 2 + place // across * cell
-        sheet.paste(part, (x + (cell - part.width) // 2, y + (cell - part.height) // 2))
+        x, y = inset + place % across * cell, (400 - rows * high) // 2 + place // across * high
+        sheet.paste(part, (x + (cell - part.width) // 2, y + (high - part.height) // 2))
     return encoded(sheet)
 
 
