@@ -448,14 +448,16 @@ def sound_and_word() -> Flow:
         "Sounds and words lie in the same space, so they add. First *thunder* is rendered as a sound; then that sound, "
         "not the word, is encoded, 0.4 of *purple* is added, and the sum is drawn on both tracks. (A word is a sharper target than a sound, "
         "so it needs less weight.)\n\n"
-        "**Look at** the readout: it names what was heard and what was said. The natural picture of this seed is a purple cloud with bolts, "
-        "and reads as *cloud with lightning* and *thunderstorm*; that of seed 0 is a purple square. The *overlays* show where the encoder "
-        "finds the sound, and where the word: red speaks for it.\n\n"
-        "The *probes* ask whether the sum, and then the picture, is dangerous. They have learned from words and warn of anything else.\n\n"
+        "**Look at** the readout: it names what was heard and what was said. The natural picture of this seed is a purple cloud from which "
+        "something falls, and reads as *cloud with lightning* and *thunderstorm*; that of seed 0 is a purple square.\n\n"
+        "The *overlays* show where the encoder finds the sound, and where the word: red speaks for it. The thunder is at the rim of the cloud "
+        "and in the drop below, purple all over its body.\n\n"
+        "The *probes* ask whether it is dangerous: the sum is, of the picture the answer is undecided. They have learned from words and warn of "
+        "anything else.\n\n"
         "No Eval Card here: the judge of pictures cannot hear, and says so.\n\n"
         "**Change** the weights in Concept Add. For a sound of your own, put **Load Audio** in the place of the left "
         "optimiser: connect it to Encode Audio.\n\n" + FULL,
-        height=600,
+        height=660,
     )
     encoder = f.node("LoadEncoder")
     audio = f.node("LoadGenerator", encoder=encoder, generator="pocket audio")
