@@ -1006,7 +1006,7 @@ def beside(pictures: list) -> bytes:
 
 def encoded(sheet) -> bytes:
     buffer = io.BytesIO()
-    sheet.save(buffer, "JPEG", quality=75)
+    sheet.save(buffer, "JPEG", quality=75, optimize=True)
     return buffer.getvalue()
 
 
