@@ -66,8 +66,8 @@ def workflows():
     return script("workflows")
 
 
-def test_there_are_nineteen():
-    assert len(NAMES) == 19 and WITH_MODELS < set(NAMES)
+def test_there_are_twenty_one():
+    assert len(NAMES) == 21 and WITH_MODELS < set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)

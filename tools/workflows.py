@@ -49,6 +49,7 @@ CONCEPT, ENCODER, GENERATOR = {"concept": "CONCEPT"}, {"encoder": "CONCEPT_ENCOD
 SAE = {"sae": "CONCEPT_SAE"}
 PAIR = {"a": "CONCEPT", "b": "CONCEPT"}
 PRIOR = {"prior": "CONCEPT_PRIOR"}
+SEEDS = [f"render_{number}" for number in range(2, 7)]
 CONDITIONING = {"conditioning": "CONDITIONING"}
 MEDIA = ("image", "audio", "video")
 RENDERED = {"image": "IMAGE", "audio": "AUDIO", "video": "VIDEO", "latent": "LATENT", "words": "STRING", "report": "STRING"}
@@ -117,8 +118,12 @@ KINDS = {
         {}, {"honest": "CONCEPT_RENDER", "natural": "CONCEPT_RENDER"}, {"image": "IMAGE", "summary": "STRING"}, 460, 400
     ),
     "ConceptAlgebra_EvalCard": Kind(
-        {}, {"render": "CONCEPT_RENDER", "judge": "CONCEPT_JUDGE", "base": "CONCEPT_RENDER"},
-        dict.fromkeys(("card", "verdict", "markdown"), "STRING"), 440, 420,
+        {}, {"render": "CONCEPT_RENDER", "judge": "CONCEPT_JUDGE", "base": "CONCEPT_RENDER", **ENCODER, **dict.fromkeys(SEEDS, "CONCEPT_RENDER")},
+        dict.fromkeys(("card", "verdict", "markdown"), "STRING"), 440, 560,
+    ),
+    "ConceptAlgebra_Interpret": Kind(
+        {"filename_prefix": ("STRING", "")}, {"render": "CONCEPT_RENDER", **ENCODER, **SAE},
+        {"figure": "IMAGE", **dict.fromkeys(("words", "report", "bundle"), "STRING")}, 600, 800,
     ),
     "ConceptAlgebra_Showcase": Kind(
         {
@@ -155,8 +160,9 @@ KINDS = {
 OPTIONAL = {
     "ConceptAlgebra_LatentOptimiser": {"prior", "latent", "judge"}, "ConceptAlgebra_DualTrack": {"prior"}, "ConceptAlgebra_Expression": {*"abcdef", "sae"},
     "ConceptAlgebra_GeneratorFromCheckpoint": {"clip", "conditioning", "fast_vae"}, "ConceptAlgebra_FlairPrior": {"conditioning"},
-    "ConceptAlgebra_VsdPrior": {"conditioning"}, "ConceptAlgebra_EvalCard": {"judge", "base"},
-    "ConceptAlgebra_AttributionOverlay": {"concept", "sae"}, "ConceptAlgebra_Showcase": {*MEDIA, "prior", "judge", "second_judge"},
+    "ConceptAlgebra_VsdPrior": {"conditioning"}, "ConceptAlgebra_EvalCard": {"judge", "base", "encoder", *SEEDS},
+    "ConceptAlgebra_AttributionOverlay": {"concept", "sae"}, "ConceptAlgebra_Interpret": {"sae"},
+    "ConceptAlgebra_Showcase": {*MEDIA, "prior", "judge", "second_judge"},
     "ConceptAlgebra_Probe": {"concept", "render"},
 }  # fmt: skip
 """Sockets that the page draws as optional."""
@@ -450,10 +456,18 @@ def sound_and_word() -> Flow:
     note = f.note(
         "# A sound and a word shape a picture\n\n"
         "Sounds and words lie in the same space, so they add. First *thunder* is rendered as a sound; then that sound, "
-        "not the word, is encoded, 0.4 of *purple* is added, and the sum is drawn. (A word is a sharper target than a sound, so it needs less weight.)\n\n"
-        "**Look at** the readout: it names what was heard and what was said.\n\n"
+        "not the word, is encoded, 0.4 of *purple* is added, and the sum is drawn on both tracks. (A word is a sharper target than a sound, "
+        "so it needs less weight.)\n\n"
+        "**Look at** the readout: it names what was heard and what was said. The natural picture of this seed is a purple cloud from which "
+        "something falls, and reads as *cloud with lightning* and *thunderstorm*; that of seed 0 is a purple square.\n\n"
+        "The *overlays* show where the encoder finds the sound, and where the word: red speaks for it. The thunder is at the rim of the cloud "
+        "and in the drop below, purple all over its body.\n\n"
+        "The *probes* ask whether it is dangerous: the sum is, of the picture the answer is undecided. They have learned from words and warn of "
+        "anything else.\n\n"
+        "No Eval Card here: the judge of pictures cannot hear, and says so.\n\n"
         "**Change** the weights in Concept Add. For a sound of your own, put **Load Audio** in the place of the left "
         "optimiser: connect it to Encode Audio.\n\n" + FULL,
+        height=660,
     )
     encoder = f.node("LoadEncoder")
     audio = f.node("LoadGenerator", encoder=encoder, generator="pocket audio")
@@ -467,13 +481,22 @@ def sound_and_word() -> Flow:
     both = f.node("Add", weight_b=0.4, a=heard, b=purple)
     readout = f.node("Readout", concept=both, encoder=encoder)
     words = f.node("PreviewAny", "Sound and word, in words", source=readout["words"])
-    drawing = f.node("LatentOptimiser", "Latent Optimiser (picture)", steps=PICTURE, concept=both, encoder=encoder, generator=image, prior=prior)
-    save = f.node("SaveImage", images=drawing["image"], filename_prefix=prefix(f))
-    came = f.node("PreviewAny", "The picture came out as", source=drawing["words"])
+    drawing = f.node("DualTrack", steps=PICTURE, seed=2, concept=both, encoder=encoder, generator=image, prior=prior)
+    save = f.node("SaveImage", "Save Image (honest, natural)", width=440, images=drawing["images"], filename_prefix=prefix(f))
+    came = f.node("PreviewAny", "They came out as", width=440, source=drawing["summary"])
+    where = [
+        f.node("AttributionOverlay", f"Attribution Overlay ({name})", render=drawing["natural"], encoder=encoder, concept=concept)
+        for name, concept in (("the sound", heard), ("purple", purple))
+    ]
+    asked = [
+        f.node("Probe", f"Probe ({name})", probe="danger", encoder=encoder, **given)
+        for name, given in (("the sum", {"concept": both}), ("the picture", {"render": drawing["natural"]}))
+    ]
     f.lay_out(
         ("", [note]), (LOAD, [encoder, audio, image, prior]), ("2 · A sound", [thunder, sounding, play]),
         ("3 · The sound and a word", [heard, purple, both]), ("v The target in words", [readout, words]),
-        ("4 · A picture", [drawing]), ("5 · Look", [save, came]),
+        ("4 · A picture, on both tracks", [drawing]), ("5 · Look", [save, came]), ("6 · What is where?", [[each] for each in where]),
+        ("v Is it dangerous?", [[each] for each in asked]),
     )  # fmt: skip
     return f
 
@@ -795,6 +818,94 @@ def trust() -> Flow:
     return f
 
 
+def summer_without_heat() -> Flow:
+    f = Flow("summer-minus-heat")
+    note = f.note(
+        "# Summer minus heat\n\n"
+        "A minus can take away more than there was. Here both words are first taken apart into *named features*, and **summer - heat** "
+        "takes from each feature of summer what heat has of it, down to nothing; what heat has beyond that counts only a quarter.\n\n"
+        "**Look at** the bars. What both have is *cooling*, as this SAE calls its feature of warm and cold, and it is gone from what is "
+        "left; what heat has beyond that is listed as *taken away*. The readout stays with summer at 0.91. Of the same minus without "
+        "features that is 0.58, and *everyday* and *acquisition* come up.\n\n"
+        "Then at the natural pictures, from one seed: *summer* is a yellow shape like a sandcastle at blue water, *summer - heat* something "
+        "green with yellow spots, a garden if you like. The honest ones hardly differ to the eye.\n\n"
+        "**Did it work?** *Interpret* lists the features of the picture beside the target's: heat is not among them, and *plant* and "
+        "*hedging* are, which nobody asked for. *Eval Card* has the plain *summer*, drawn in the same way, as its **base**: with **Load Judge** "
+        "connected it says whether heat went and summer stayed. Without, it says *not judged*.\n\n"
+        "**Change** the two texts, or the weight in Concept Sub: at 0.5 half goes.\n\n" + FULL,
+        height=620,
+    )
+    encoder, sae, image, prior = featured(f, "pocket")
+    texts = [f.node("EncodeText", text=text, encoder=sae["encoder"]) for text in ("summer", "heat")]
+    apart = [f.node("Decompose", f"SAE Decompose ({n.values['text']})", concept=n, sae=sae) for n in texts]
+    less = f.node("Sub", "Concept Sub (of features)", weight=1, a=apart[0], b=apart[1])
+    left = f.node("Decompose", "SAE Decompose (what is left)", concept=less, sae=sae)
+    dense = f.node("Sub", "Concept Sub (without features)", weight=1, a=texts[0], b=texts[1])
+    said = [f.node("Readout", f"Concept Readout ({how} features)", concept=c, encoder=sae["encoder"]) for how, c in (("of", less), ("without", dense))]
+    made = {
+        name: f.node("DualTrack", f"Dual Track ({name})", steps=PICTURE, concept=concept, encoder=sae["encoder"], generator=image, prior=prior)
+        for name, concept in (("summer", apart[0]), ("summer - heat", less))
+    }
+    saved = [
+        f.node("SaveImage", f"Save Image ({name}: honest, natural)", width=440, images=dual["images"], filename_prefix=prefix(f, part))
+        for (name, dual), part in zip(made.items(), ("-before", ""), strict=True)
+    ]
+    before, after = made.values()
+    came = f.node("PreviewAny", "Summer - heat came out as", width=440, height=240, source=after["summary"])
+    card = f.node("EvalCard", width=600, render=after["natural"], base=before["natural"])
+    reading = f.node("Interpret", render=after["natural"], encoder=sae["encoder"], sae=sae)
+    f.lay_out(
+        ("", [note]), (LOAD, [encoder, sae, image, prior]), ("2 · Two concepts, taken apart", [texts, apart]),
+        ("3 · Minus, feature by feature", [less, left, said[0]]), ("v Minus as it is without features", [dense, said[1]]),
+        ("4 · Both tracks", [*made.values()]), ("5 · Look", [*saved, came]), ("6 · Did it work?", [card, reading]),
+    )  # fmt: skip
+    return f
+
+
+def king_and_woman() -> Flow:
+    f = Flow("king-minus-man-plus-woman")
+    note = f.note(
+        "# King - man + woman\n\n"
+        "The best known sum of words. The step from *man* to *woman*, taken from *king*, should end near *queen*.\n\n"
+        "**Look at** the readouts. The full step reads *woman* first and *queen* second; half of it stays with the *king*. "
+        "How far to go is yours to say: the number in **king + 0.5\\*(woman - man)**.\n\n"
+        "A picture is a vaguer target than a word, so the same step moves it further. The *king* that is drawn here is encoded as **a**: "
+        "after the whole step it reads *woman* and no crown is left; after 0.3 of it *duchess*, *princess*, *empress* and *queen*.\n\n"
+        "Then at the natural pictures, from one seed: the *king* is a golden face, the sum a figure in a red dress under a wide yellow hat. "
+        "The honest one, a texture to the eye, reads more like a queen.\n\n"
+        "**Did it work?** In part. *Interpret* reads *woman* in the natural picture and no king: the maps show the woman in the dress. "
+        "*Eval Card* has the king, drawn in the same way, as its **base**: with **Load Judge** connected it says whether man went and woman "
+        "came. Without, it says *not judged*.\n\n"
+        "**Change** the numbers, or the line: *prince - man + woman* reads princess.\n\n" + FULL,
+        height=700,
+    )
+    encoder, image, prior = loaders(f)
+    king = f.node("EncodeText", text="king", encoder=encoder)
+    before = f.node("LatentOptimiser", "Latent Optimiser (king)", steps=PICTURE, concept=king, encoder=encoder, generator=image, prior=prior)
+    first = f.node("SaveImage", "Save Image (king)", images=before["image"], filename_prefix=prefix(f, "-before"))
+    queen = f.node("Expression", expression="king - man + woman", encoder=encoder)
+    half = f.node("Expression", "Concept Expression (half the step)", expression="king + 0.5*(woman - man)", encoder=encoder)
+    seen = f.node("EncodeImage", name="king", image=before["image"], encoder=encoder)
+    steps = [f.node("Expression", f"Concept Expression (the picture, {far})", expression=f"a + {far}*(woman - man)", encoder=encoder, a=seen) for far in (0.3, 1)]
+
+    def said(name: str, concept: Node) -> Node:
+        return f.node("Readout", f"Concept Readout ({name})", concept=concept, encoder=encoder)
+
+    words = [said("the full step", queen), said("half the step", half)]
+    of_picture = [said(f"the picture, {far}", c) for far, c in zip((0.3, 1), steps, strict=True)]
+    dual = f.node("DualTrack", steps=PICTURE, concept=queen, encoder=encoder, generator=image, prior=prior)
+    save = f.node("SaveImage", "Save Image (king - man + woman: honest, natural)", width=600, images=dual["images"], filename_prefix=prefix(f))
+    came = f.node("PreviewAny", "They came out as", width=600, height=240, source=dual["summary"])
+    card = f.node("EvalCard", width=600, render=dual["natural"], base=before["render"])
+    reading = f.node("Interpret", render=dual["natural"], encoder=encoder)
+    f.lay_out(
+        ("", [note]), (LOAD, [encoder, image, prior]), ("2 · The sum of words", [[queen, half], words]),
+        ("v From a picture of a king", [[seen, *steps], of_picture]), ("3 · A king, drawn plainly", [king, before, first]),
+        ("4 · Both tracks", [[dual], [save, came]]), ("5 · Did it work?", [[card], [reading]]),
+    )  # fmt: skip
+    return f
+
+
 BIND = (
     "- **languagebind.safetensors** in **models/concept_encoders**: the pack makes it of the published folders, and Run says how. "
     "*pocket* in its place works without, but knows simple drawings and sounds only. Put **Calibrate Encoder** behind it once.\n\n"
@@ -922,7 +1033,7 @@ def large_showcase() -> Flow:
 
 FLOWS = (
     fire_and_water, sunset_and_ocean, hairless_dog, slerp, sound_and_word, image_minus_plus, honest_natural, prior_comparison, batch,
-    showcase, two_encoders, union, remove_feature, morph, trust, stable_diffusion, stable_audio, ltx_video,
+    showcase, two_encoders, union, remove_feature, morph, summer_without_heat, king_and_woman, trust, stable_diffusion, stable_audio, ltx_video,
     large_showcase,
 )  # fmt: skip
 
@@ -970,25 +1081,26 @@ def drawn(text: str) -> bytes:
 
 
 def beside(pictures: list) -> bytes:
-    """Pillow images, two a row on a white square of 400 px, as JPEG."""
+    """Pillow images, two a row on a white square of 400 px, or two wide ones above each other, as JPEG."""
     from PIL import Image
 
     sheet = Image.new("RGB", (400, 400), "white")
-    across = 1 if len(pictures) == 1 else 2
-    cell = 400 // across
+    stacked = len(pictures) == 2 and all(picture.width >= 2 * picture.height for picture in pictures)
+    across = 1 if stacked or len(pictures) == 1 else 2
+    cell, high = 400 // across, 200 if stacked else 400 // across
     rows = -(-len(pictures) // across)
     for place, picture in enumerate(pictures):
         scale = cell / max(picture.size)
         part = picture.convert("RGB").resize([round(side * scale) for side in picture.size], Image.Resampling.LANCZOS)
         inset = (400 - cell * min(across, len(pictures) - place // across * across)) // 2
-        x, y = inset + place % across * cell, (400 - rows * cell) // 2 + place // across * cell
-        sheet.paste(part, (x + (cell - part.width) // 2, y + (cell - part.height) // 2))
+        x, y = inset + place % across * cell, (400 - rows * high) // 2 + place // across * high
+        sheet.paste(part, (x + (cell - part.width) // 2, y + (high - part.height) // 2))
     return encoded(sheet)
 
 
 def encoded(sheet) -> bytes:
     buffer = io.BytesIO()
-    sheet.save(buffer, "JPEG", quality=75)
+    sheet.save(buffer, "JPEG", quality=75, optimize=True)
     return buffer.getvalue()
 
 

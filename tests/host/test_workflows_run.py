@@ -40,6 +40,9 @@ READS = {
     "remove-one-named-feature": ({"balloon"},),
     "morph-a-mixture": ({"balloon", "flower"},),
     "showcase": ({"sunset", "ocean"},),
+    "summer-minus-heat": ({"summer", "autumn"}, {"summer", "afternoon"}),
+    # what a drawing of a few steps reads as is nobody's to say; the whole step to woman is seen in it
+    "king-minus-man-plus-woman": ({"woman", "queen"}, {"king", "queen"}, set(), {"woman"}),
     "trust": ({"trust"},),
     # the second is read by a LanguageBind of random weights, which knows no sums
     "two-encoders-one-target": ({"fire", "water"}, set()),
