@@ -855,8 +855,8 @@ def king_and_woman() -> Flow:
     reading = f.node("Interpret", render=dual["natural"], encoder=encoder)
     f.lay_out(
         ("", [note]), (LOAD, [encoder, image, prior]), ("2 · The sum of words", [[queen, half], words]),
-        ("v From a picture of a king", [[seen, *steps], of_picture]), ("3 · A king, drawn plainly", [king, before, first]),
-        ("4 · Both tracks", [[dual], [save, came]]), ("5 · Did it work?", [[card], [reading]]),
+        ("v 3 · A king, drawn plainly", [[king, before], [first]]), ("4 · Both tracks", [[dual], [save, came]]),
+        ("v 5 · From the picture of the king", [[seen, *steps], of_picture]), ("6 · Did it work?", [card, reading]),
     )  # fmt: skip
     return f
 
