@@ -827,7 +827,7 @@ def king_and_woman() -> Flow:
         "A picture is a vaguer target than a word, so the same step moves it further. The *king* that is drawn here is encoded as **a**: "
         "after the whole step it reads *woman* and no crown is left; after 0.3 of it *duchess*, *princess*, *empress* and *queen*.\n\n"
         "Then at the natural pictures, from one seed: the *king* is a golden face, the sum a figure in a red dress under a wide yellow hat. "
-        "The honest one, a texture to the eye, reads more like a queen.\n\n"
+        "The honest one, a texture to the eye, reads as *dowager*, *empress* and *queen* among others.\n\n"
         "**Did it work?** In part. *Interpret* reads *woman* in the natural picture and no king: the maps show the woman in the dress. "
         "*Eval Card* has the king, drawn in the same way, as its **base**: with **Load Judge** connected it says whether man went and woman "
         "came. Without, it says *not judged*.\n\n"
