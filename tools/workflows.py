@@ -467,7 +467,7 @@ def sound_and_word() -> Flow:
         "No Eval Card here: the judge of pictures cannot hear, and says so.\n\n"
         "**Change** the weights in Concept Add. For a sound of your own, put **Load Audio** in the place of the left "
         "optimiser: connect it to Encode Audio.\n\n" + FULL,
-        height=660,
+        height=470,
     )
     encoder = f.node("LoadEncoder")
     audio = f.node("LoadGenerator", encoder=encoder, generator="pocket audio")
@@ -833,13 +833,13 @@ def summer_without_heat() -> Flow:
         "*hedging* are, which nobody asked for. *Eval Card* has the plain *summer*, drawn in the same way, as its **base**: with **Load Judge** "
         "connected it says whether heat went and summer stayed. Without, it says *not judged*.\n\n"
         "**Change** the two texts, or the weight in Concept Sub: at 0.5 half goes.\n\n" + FULL,
-        height=620,
+        height=470,
     )
     encoder, sae, image, prior = featured(f, "pocket")
     texts = [f.node("EncodeText", text=text, encoder=sae["encoder"]) for text in ("summer", "heat")]
     apart = [f.node("Decompose", f"SAE Decompose ({n.values['text']})", concept=n, sae=sae) for n in texts]
     less = f.node("Sub", "Concept Sub (of features)", weight=1, a=apart[0], b=apart[1])
-    left = f.node("Decompose", "SAE Decompose (what is left)", concept=less, sae=sae)
+    left = f.node("Decompose", "SAE Decompose (what is left)", height=720, concept=less, sae=sae)
     dense = f.node("Sub", "Concept Sub (without features)", weight=1, a=texts[0], b=texts[1])
     said = [f.node("Readout", f"Concept Readout ({how} features)", concept=c, encoder=sae["encoder"]) for how, c in (("of", less), ("without", dense))]
     made = {
@@ -853,7 +853,7 @@ def summer_without_heat() -> Flow:
     before, after = made.values()
     came = f.node("PreviewAny", "Summer - heat came out as", width=440, height=240, source=after["summary"])
     card = f.node("EvalCard", width=600, render=after["natural"], base=before["natural"])
-    reading = f.node("Interpret", render=after["natural"], encoder=sae["encoder"], sae=sae)
+    reading = f.node("Interpret", height=1060, render=after["natural"], encoder=sae["encoder"], sae=sae)
     f.lay_out(
         ("", [note]), (LOAD, [encoder, sae, image, prior]), ("2 · Two concepts, taken apart", [texts, apart]),
         ("3 · Minus, feature by feature", [less, left, said[0]]), ("v Minus as it is without features", [dense, said[1]]),
@@ -872,12 +872,12 @@ def king_and_woman() -> Flow:
         "A picture is a vaguer target than a word, so the same step moves it further. The *king* that is drawn here is encoded as **a**: "
         "after the whole step it reads *woman* and no crown is left; after 0.3 of it *duchess*, *princess*, *empress* and *queen*.\n\n"
         "Then at the natural pictures, from one seed: the *king* is a golden face, the sum a figure in a red dress under a wide yellow hat. "
-        "The honest one, a texture to the eye, reads more like a queen.\n\n"
+        "The honest one, a texture to the eye, reads as *dowager*, *empress* and *queen* among others.\n\n"
         "**Did it work?** In part. *Interpret* reads *woman* in the natural picture and no king: the maps show the woman in the dress. "
         "*Eval Card* has the king, drawn in the same way, as its **base**: with **Load Judge** connected it says whether man went and woman "
         "came. Without, it says *not judged*.\n\n"
         "**Change** the numbers, or the line: *prince - man + woman* reads princess.\n\n" + FULL,
-        height=700,
+        height=470,
     )
     encoder, image, prior = loaders(f)
     king = f.node("EncodeText", text="king", encoder=encoder)
@@ -897,11 +897,11 @@ def king_and_woman() -> Flow:
     save = f.node("SaveImage", "Save Image (king - man + woman: honest, natural)", width=600, images=dual["images"], filename_prefix=prefix(f))
     came = f.node("PreviewAny", "They came out as", width=600, height=240, source=dual["summary"])
     card = f.node("EvalCard", width=600, render=dual["natural"], base=before["render"])
-    reading = f.node("Interpret", render=dual["natural"], encoder=encoder)
+    reading = f.node("Interpret", height=1060, render=dual["natural"], encoder=encoder)
     f.lay_out(
         ("", [note]), (LOAD, [encoder, image, prior]), ("2 · The sum of words", [[queen, half], words]),
-        ("v From a picture of a king", [[seen, *steps], of_picture]), ("3 · A king, drawn plainly", [king, before, first]),
-        ("4 · Both tracks", [[dual], [save, came]]), ("5 · Did it work?", [[card], [reading]]),
+        ("v 3 · A king, drawn plainly", [[king, before], [first]]), ("4 · Both tracks", [[dual], [save, came]]),
+        ("v 5 · From the picture of the king", [[seen, *steps], of_picture]), ("6 · Did it work?", [card, reading]),
     )  # fmt: skip
     return f
 
