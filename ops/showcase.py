@@ -42,7 +42,7 @@ from .signal import FLOOR, log_mel
 from .space import Modality
 from .tracks import Hold, both
 
-READINGS = "readings"
+READINGS, PAGE = "readings", "index.html"
 Watch = Callable[[Modality, Track, Step], None]
 _COLOURS = ((8, 6, 20), (58, 20, 92), (140, 35, 105), (217, 82, 72), (250, 168, 88), (252, 246, 205))
 
@@ -96,12 +96,15 @@ def showcase(
     The folder holds PNG, WAV and MP4 of each track, phrase.txt, run.json, index.html with all of it inside, README.md, and in
     readings/ a folder for each of them with bundle.json, maps.safetensors, figure.png and card.json. It is built
     aside and takes its name when it is whole, in place of an earlier one for the same expression; on any error
-    or interruption nothing of it stays. Returns the folder. Raises what `render` raises, OSError, and ValueError for no seeds.
+    or interruption nothing of it stays. Returns the folder. Raises what `render` raises, OSError, FileExistsError before anything is
+    made where that name is taken by what is no showcase, and ValueError for no seeds.
     """
     if seeds < 1:
         raise ValueError(f"seeds must be at least 1, not {seeds}")
     began = time.monotonic()
     expression, space = str(concept), encoder.space
+    folder = Path(out) / slug(expression)
+    _require_own(folder)
     at_work = at_work or alone_on(torch.device(device), encoder)
     with at_work("reading", "text"):
         measures = measures or Measures.of(encoder)
@@ -142,7 +145,6 @@ def showcase(
     with at_work("judging", None):
         cards = cards_of([*outputs, *others], concept, encoder, measures.bank, courts, phrase, features, seed)
     said = (*said, cards[-1]) if said else None
-    folder = Path(out) / slug(expression)
     seconds = time.monotonic() - began
     run = {
         **run_record.asked(concept, encoder, text, seed, quick, steps, candidates, courts, seeds, hold),
@@ -175,23 +177,24 @@ def showcase(
             _write_readings(aside / READINGS / "text", *said[1:])
         write_text(aside / run_record.NAME, json.dumps(with_nulls(run), indent=1, allow_nan=False))
         target = report.Target(expression, said, words, shown, facts)
-        write_text(aside / "index.html", report.page(target))
+        write_text(aside / PAGE, report.page(target))
         write_text(aside / "README.md", readme(target))
     finished(target)
     return folder
 
 
 def write_gallery(out: str | os.PathLike) -> Path:
-    """Write `out`/index.html over every showcase folder in `out`; returns its path. Raises OSError."""
+    """Write `out`/index.html over every showcase folder in `out`, leaving out what is none; returns its path. Raises OSError."""
     from .media import read_image
 
     entries = []
-    for run in sorted(Path(out).glob(f"*/{run_record.NAME}")):
-        made = json.loads(run.read_text(encoding="utf-8"))
-        face = run.with_name("image-natural.png")
-        said = (made["text"] or {}).get("phrase")
-        entries.append((made["expression"], run.parent.name, said, read_image(face)[0] if face.exists() else None))
-    path = Path(out) / "index.html"
+    for path in sorted(Path(out).glob(f"*/{run_record.NAME}")):
+        if (run := run_record.read(path.parent)) is None:
+            continue
+        face = path.with_name("image-natural.png")
+        said = (run["text"] or {}).get("phrase")
+        entries.append((run["expression"], path.parent.name, said, read_image(face)[0] if face.exists() else None))
+    path = Path(out) / PAGE
     write_text(path, report.gallery(entries))
     return path
 
@@ -217,6 +220,14 @@ def picture(media: Tensor, modality: Modality) -> Tensor:
     below = place.floor().long().clamp(max=len(colours) - 2)
     share = (place - below)[..., None]
     return ((1 - share) * colours[below] + share * colours[below + 1]).permute(2, 0, 1)
+
+
+def _require_own(folder: Path) -> None:
+    """FileExistsError for a path that is there and neither an empty folder nor an earlier showcase: all of it would be lost."""
+    own = {run_record.NAME, PAGE}
+    there = {path.name for path in folder.iterdir()} if folder.is_dir() else {folder.name} if folder.exists() else set()
+    if there and not own <= there:
+        raise FileExistsError(f"{folder} is there already and is no showcase, which has {' and '.join(sorted(own))} in it: move it, or choose another folder")
 
 
 def _again(made: Render, others: Sequence[Output]) -> list[Render]:
