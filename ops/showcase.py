@@ -15,6 +15,7 @@ from types import MappingProxyType
 
 import torch
 from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool1d
 
 from . import report, run_record
 from .atomic import built_aside, write_text
@@ -43,6 +44,8 @@ from .space import Modality
 from .tracks import Hold, both
 
 READINGS, PAGE = "readings", "index.html"
+WIDEST = 1024
+"""Pixels of a spectrogram's width at the most: three quarters of a minute at 44.1 kHz would have 8000 otherwise, 64 high."""
 Watch = Callable[[Modality, Track, Step], None]
 _COLOURS = ((8, 6, 20), (58, 20, 92), (140, 35, 105), (217, 82, 72), (250, 168, 88), (252, 246, 205))
 
@@ -208,13 +211,16 @@ def slug(expression: str) -> str:
 
 
 def picture(media: Tensor, modality: Modality) -> Tensor:
-    """Media as a picture [3, H, W] in 0..1: itself, a clip's middle frame, a sound's spectrogram (low notes below)."""
+    """Media as a picture [3, H, W] in 0..1: itself, a clip's middle frame, a sound's spectrogram (low notes below), of a long one
+    with the mean of some moments in each of `WIDEST` columns."""
     if modality == "video":
         return media[len(media) // 2]
     if modality == "image":
         return media
     floor = float(torch.log(torch.tensor(FLOOR)))
     level = ((log_mel(media.mean(0)) - floor) / -floor).clamp(0, 1).flip(0)
+    if level.shape[1] > WIDEST:
+        level = adaptive_avg_pool1d(level[None], WIDEST)[0]
     colours = torch.tensor(_COLOURS, dtype=torch.float32) / 255
     place = level * (len(colours) - 1)
     below = place.floor().long().clamp(max=len(colours) - 2)

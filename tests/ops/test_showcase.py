@@ -445,6 +445,15 @@ def test_spectrogram_shows_low_notes_below_and_later_to_the_right():
     assert int(early.argmax()) > int(late.argmax())
 
 
+def test_a_long_sound_is_no_wider_than_a_sheet_has_room_for():
+    wave = 0.5 * torch.randn(2, 8000 * 256, generator=torch.Generator().manual_seed(0))
+    wave[:, : wave.shape[1] // 2] = 0
+    shown = picture(wave, "audio")
+    assert shown.shape == (3, 64, 1024) and 0 <= shown.min() and shown.max() <= 1
+    silence = picture(torch.zeros(1, 4096), "audio")[:, :1, :1]
+    assert torch.allclose(shown[:, :, :510], silence.expand(3, 64, 510)) and not torch.isclose(shown[:, :, 514:], silence).all(0).any()
+
+
 def test_middle_frame_stands_for_a_clip():
     frames = torch.rand(8, 3, 4, 4)
     assert torch.equal(picture(frames, "video"), frames[4])
