@@ -52,13 +52,20 @@ def asked(
 def finished(folder: Path, wanted: Mapping[str, Any], weights: Callable[[], Mapping[Modality, str]]) -> bool:
     """Whether a folder holds the showcase that is `asked` for; weights: the ids of its generators, asked for last: they may take
     long to load. A folder without a readable run.json is not finished."""
+    run = read(folder)
+    if run is None or any(name not in run or run[name] != value for name, value in wanted.items()):
+        return False
+    return run.get("weights") == dict(weights())
+
+
+def read(folder: Path) -> dict[str, Any] | None:
+    """run.json of a showcase's folder; None where it cannot be read or is something else of that name."""
     try:
         run = json.loads((folder / NAME).read_text("utf-8"))
     except (OSError, ValueError):
-        return False
-    if not isinstance(run, dict) or any(name not in run or run[name] != value for name, value in wanted.items()):
-        return False
-    return run.get("weights") == dict(weights())
+        return None
+    known = isinstance(run, dict) and isinstance(run.get("expression"), str) and isinstance(run.get("text", ""), dict | None)
+    return run if known else None
 
 
 def versions() -> dict[str, str]:

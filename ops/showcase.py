@@ -15,6 +15,7 @@ from types import MappingProxyType
 
 import torch
 from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool1d
 
 from . import report, run_record
 from .atomic import built_aside, write_text
@@ -31,6 +32,7 @@ from .interpret.bundle import Bundle
 from .interpret.bundle_views import figure
 from .interpret.probes import Probe, every_shipped
 from .interpret.reader import Reader
+from .interpret.reader import Watch as Announced
 from .interpret.readout import compose, readout
 from .media import write_mp4, write_png, write_wav
 from .optimise import Step
@@ -42,7 +44,9 @@ from .signal import FLOOR, log_mel
 from .space import Modality
 from .tracks import Hold, both
 
-READINGS = "readings"
+READINGS, PAGE = "readings", "index.html"
+WIDEST = 1024
+"""Pixels of a spectrogram's width at the most: three quarters of a minute at 44.1 kHz would have 8000 otherwise, 64 high."""
 Watch = Callable[[Modality, Track, Step], None]
 _COLOURS = ((8, 6, 20), (58, 20, 92), (140, 35, 105), (217, 82, 72), (250, 168, 88), (252, 246, 205))
 
@@ -81,6 +85,7 @@ def showcase(
     hold: Hold | None = None,
     at_work: AtWork | None = None,
     watch_alone: Callable[[Modality, int, int], None] = lambda modality, done, total: None,
+    watch_map: Announced = lambda done, total, what: None,
     inside: Mapping[str, str] = MappingProxyType({}),
     finished: Callable[[report.Target], None] = lambda target: None,
 ) -> Path:
@@ -90,18 +95,21 @@ def showcase(
     towers only those that are at work are on the device. candidates: as in `tracks.both`, of the modalities that it names.
     seeds: how many each render is made from, `seed` and those after it, at as many times the cost: the first is shown, and the
     others say how stable it is. courts: judges, by which no render is optimised. measures: of the encoder, made here unless given.
-    hold, watch_alone: as in `tracks.both`. at_work: what moves towers and judges; unless given, `device` gets the tower that is at
+    hold, watch_alone: as in `tracks.both`. watch_map: as `watch` in `Reader.render`. at_work: what moves towers and judges; unless given, `device` gets the tower that is at
     work. inside: further text for the files of media. finished: given what the page shows, once the folder is whole.
 
     The folder holds PNG, WAV and MP4 of each track, phrase.txt, run.json, index.html with all of it inside, README.md, and in
     readings/ a folder for each of them with bundle.json, maps.safetensors, figure.png and card.json. It is built
     aside and takes its name when it is whole, in place of an earlier one for the same expression; on any error
-    or interruption nothing of it stays. Returns the folder. Raises what `render` raises, OSError, and ValueError for no seeds.
+    or interruption nothing of it stays. Returns the folder. Raises what `render` raises, OSError, FileExistsError before anything is
+    made where that name is taken by what is no showcase, and ValueError for no seeds.
     """
     if seeds < 1:
         raise ValueError(f"seeds must be at least 1, not {seeds}")
     began = time.monotonic()
     expression, space = str(concept), encoder.space
+    folder = Path(out) / slug(expression)
+    _require_own(folder)
     at_work = at_work or alone_on(torch.device(device), encoder)
     with at_work("reading", "text"):
         measures = measures or Measures.of(encoder)
@@ -134,7 +142,7 @@ def showcase(
                     embedding = embed(encoder, played, each.media[None])
                 if each.seed == seed:
                     outputs.append((each, embedding, played))
-                    bundles.append(reader.render(each, embedding, played))
+                    bundles.append(reader.render(each, embedding, played, watch_map))
                 else:
                     others.append((replace(each, looks=[]), embedding, played))
     # pursuit of some hundred rivals' words for each pair of outputs would take as long as a render
@@ -142,7 +150,6 @@ def showcase(
     with at_work("judging", None):
         cards = cards_of([*outputs, *others], concept, encoder, measures.bank, courts, phrase, features, seed)
     said = (*said, cards[-1]) if said else None
-    folder = Path(out) / slug(expression)
     seconds = time.monotonic() - began
     run = {
         **run_record.asked(concept, encoder, text, seed, quick, steps, candidates, courts, seeds, hold),
@@ -175,23 +182,24 @@ def showcase(
             _write_readings(aside / READINGS / "text", *said[1:])
         write_text(aside / run_record.NAME, json.dumps(with_nulls(run), indent=1, allow_nan=False))
         target = report.Target(expression, said, words, shown, facts)
-        write_text(aside / "index.html", report.page(target))
+        write_text(aside / PAGE, report.page(target))
         write_text(aside / "README.md", readme(target))
     finished(target)
     return folder
 
 
 def write_gallery(out: str | os.PathLike) -> Path:
-    """Write `out`/index.html over every showcase folder in `out`; returns its path. Raises OSError."""
+    """Write `out`/index.html over every showcase folder in `out`, leaving out what is none; returns its path. Raises OSError."""
     from .media import read_image
 
     entries = []
-    for run in sorted(Path(out).glob(f"*/{run_record.NAME}")):
-        made = json.loads(run.read_text(encoding="utf-8"))
-        face = run.with_name("image-natural.png")
-        said = (made["text"] or {}).get("phrase")
-        entries.append((made["expression"], run.parent.name, said, read_image(face)[0] if face.exists() else None))
-    path = Path(out) / "index.html"
+    for path in sorted(Path(out).glob(f"*/{run_record.NAME}")):
+        if (run := run_record.read(path.parent)) is None:
+            continue
+        face = path.with_name("image-natural.png")
+        said = (run["text"] or {}).get("phrase")
+        entries.append((run["expression"], path.parent.name, said, read_image(face)[0] if face.exists() else None))
+    path = Path(out) / PAGE
     write_text(path, report.gallery(entries))
     return path
 
@@ -205,18 +213,29 @@ def slug(expression: str) -> str:
 
 
 def picture(media: Tensor, modality: Modality) -> Tensor:
-    """Media as a picture [3, H, W] in 0..1: itself, a clip's middle frame, a sound's spectrogram (low notes below)."""
+    """Media as a picture [3, H, W] in 0..1: itself, a clip's middle frame, a sound's spectrogram (low notes below), of a long one
+    with the mean of some moments in each of `WIDEST` columns."""
     if modality == "video":
         return media[len(media) // 2]
     if modality == "image":
         return media
     floor = float(torch.log(torch.tensor(FLOOR)))
     level = ((log_mel(media.mean(0)) - floor) / -floor).clamp(0, 1).flip(0)
+    if level.shape[1] > WIDEST:
+        level = adaptive_avg_pool1d(level[None], WIDEST)[0]
     colours = torch.tensor(_COLOURS, dtype=torch.float32) / 255
     place = level * (len(colours) - 1)
     below = place.floor().long().clamp(max=len(colours) - 2)
     share = (place - below)[..., None]
     return ((1 - share) * colours[below] + share * colours[below + 1]).permute(2, 0, 1)
+
+
+def _require_own(folder: Path) -> None:
+    """FileExistsError for a path that is there and neither an empty folder nor an earlier showcase: all of it would be lost."""
+    own = {run_record.NAME, PAGE}
+    there = {path.name for path in folder.iterdir()} if folder.is_dir() else {folder.name} if folder.exists() else set()
+    if there and not own <= there:
+        raise FileExistsError(f"{folder} is there already and is no showcase, which has {' and '.join(sorted(own))} in it: move it, or choose another folder")
 
 
 def _again(made: Render, others: Sequence[Output]) -> list[Render]:

@@ -25,8 +25,8 @@ def repeated(phrase: str, expression: str) -> tuple[list[str], str]:
     names count. The rest is the phrase itself where nothing is repeated. ExpressionError for a mistake in the expression.
     """
     texts = [leaf.text if isinstance(leaf, Phrase) else leaf.name for leaf in leaves(parse(expression)) if isinstance(leaf, (Phrase, Feature))]
-    own = [_stem(word) for text in texts for word in _words(text)]
-    said = [word for word in dict.fromkeys(_words(phrase)) if any(_same(_stem(word), other) for other in own)]
+    own = [word for text in texts for word in _words(text)]
+    said = [word for word in dict.fromkeys(_words(phrase)) if any(_same(word, other) for other in own)]
     return said, " ".join(word for word in _words(phrase) if word not in said) if said else phrase
 
 
@@ -38,6 +38,11 @@ def _stem(word: str) -> str:
     return re.sub(r"(?<=[^s]{2})s$|(?<=[sxzh])es$", "", word.lower())
 
 
+def _singulars(word: str) -> set[str]:
+    """What a word may be the plural of, and itself: of roses both ros and rose, for of boxes it is box."""
+    return {word, re.sub(r"(?<=[^s]{2})s$", "", word), re.sub(r"(?<=[sxzh]e)s$", "", word), re.sub(r"(?<=[sxzh])es$", "", word)}
+
+
 def _same(a: str, b: str) -> bool:
-    short, long = sorted((a, b), key=len)
-    return a == b or (len(short) >= COMPOUND and (long.startswith(short) or long.endswith(short)))
+    short, long = sorted((_stem(a), _stem(b)), key=len)
+    return bool(_singulars(a) & _singulars(b)) or (len(short) >= COMPOUND and (long.startswith(short) or long.endswith(short)))

@@ -189,6 +189,27 @@ def test_an_earlier_folder_is_replaced_whole(tmp_path, concept, encoder):
     assert [path.name for path in tmp_path.iterdir()] == ["fire-plus-water"]
 
 
+@pytest.mark.parametrize("taken", ["a folder", "a folder with a run.json of something else", "a file"])
+def test_what_is_no_showcase_is_never_replaced(tmp_path, concept, encoder, taken):
+    place = tmp_path / "fire-plus-water"
+    if taken == "a file":
+        place.write_text("theirs")
+    else:
+        place.mkdir()
+        (place / "holiday.png").write_text("theirs")
+        if "run.json" in taken:
+            (place / "run.json").write_text("{}")
+    before = {path: path.is_file() and path.read_text() for path in tmp_path.rglob("*")}
+    with pytest.raises(FileExistsError, match="fire-plus-water is there already and is no showcase"):
+        showcase(concept, tmp_path, encoder, {"image": lambda: pytest.fail("it was drawn before it was refused")}, steps=2)
+    assert {path: path.is_file() and path.read_text() for path in tmp_path.rglob("*")} == before
+
+
+def test_an_empty_folder_is_nobodys(tmp_path, concept, encoder):
+    (tmp_path / "fire-plus-water").mkdir()
+    assert (showcase(concept, tmp_path, encoder, {}, steps=2) / "index.html").is_file()
+
+
 class Broken(ToyPicture):
     """Decodes well for a while, then to NaN."""
 
@@ -395,6 +416,14 @@ def test_gallery_links_every_folder(tmp_path, concept, encoder):
     assert sum(link.startswith("data:image/png") for link in page.links) == 1
 
 
+@pytest.mark.parametrize("other", ["{}", "[1]", "not JSON", '{"expression": "x", "text": 3}'])
+def test_a_run_json_of_something_else_is_left_out_of_the_gallery(tmp_path, concept, encoder, other):
+    (tmp_path / "trial").mkdir()
+    (tmp_path / "trial" / "run.json").write_text(other)
+    showcase(concept, tmp_path, encoder, {}, steps=2)
+    assert [link for link in _Page(write_gallery(tmp_path).read_text()).links if link.endswith("index.html")] == ["fire-plus-water/index.html"]
+
+
 @pytest.mark.parametrize("expression, name", [("fire + water", "fire-plus-water"), ("king - man + woman", "king-minus-man-plus-woman"), ("sunset", "sunset")])
 def test_slug_reads_like_the_expression(expression, name):
     assert slug(expression) == name
@@ -414,6 +443,15 @@ def test_spectrogram_shows_low_notes_below_and_later_to_the_right():
     early, late = shown[:, : shown.shape[1] // 3].mean(1), shown[:, -(shown.shape[1] // 3) :].mean(1)
     assert shown.min() >= 0 and shown.max() <= 3
     assert int(early.argmax()) > int(late.argmax())
+
+
+def test_a_long_sound_is_no_wider_than_a_sheet_has_room_for():
+    wave = 0.5 * torch.randn(2, 8000 * 256, generator=torch.Generator().manual_seed(0))
+    wave[:, : wave.shape[1] // 2] = 0
+    shown = picture(wave, "audio")
+    assert shown.shape == (3, 64, 1024) and 0 <= shown.min() and shown.max() <= 1
+    silence = picture(torch.zeros(1, 4096), "audio")[:, :1, :1]
+    assert torch.allclose(shown[:, :, :510], silence.expand(3, 64, 510)) and not torch.isclose(shown[:, :, 514:], silence).all(0).any()
 
 
 def test_middle_frame_stands_for_a_clip():

@@ -131,6 +131,9 @@ def test_without_a_judge_it_says_how_to_get_one(modality):
         ("cat on a sofa", 'image("cat.jpg") + purple', [], "cat on a sofa"),
         ("soft fur", 'feature("fur") + x', ["fur"], "soft"),
         ("3d boxes", "box", ["boxes"], "3d"),
+        ("red roses", "rose", ["roses"], "red"),
+        ("lens of a bus", "lenses + buses", ["lens", "bus"], ""),
+        ("bass", "base", [], "bass"),
     ],
 )
 def test_what_a_phrase_repeats_is_told_and_function_words_and_file_names_are_not(phrase, expression, said, rest):

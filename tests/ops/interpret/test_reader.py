@@ -1,8 +1,11 @@
 """Reading outputs back with the pocket: every number of a bundle is what the part of the pack that it comes from says."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch.nn.functional import normalize
+from toys import ToyPicture
 
 from concept_algebra.ops import features
 from concept_algebra.ops.encoders.decoded import Played, embed
@@ -15,6 +18,7 @@ from concept_algebra.ops.interpret.reader import PARTS, WORDS, Reader
 from concept_algebra.ops.interpret.readout import compose, readout
 from concept_algebra.ops.interpret.seen import see
 from concept_algebra.ops.render import Render
+from concept_algebra.ops.showcase import Measures, showcase
 
 READ = Instruments(0.1, None, None, 0.0, 1.0, None, None, None)
 
@@ -177,3 +181,19 @@ def test_every_map_is_announced_before_it_is_made_and_can_be_the_last(reader, pi
 
     with pytest.raises(Cancelled):
         reader.render(made("image", flame()), embedding, played, stop)
+
+
+def test_of_a_showcase_they_are_announced_too_and_a_cancel_between_two_leaves_nothing(tmp_path, pocket):
+    told = []
+
+    def stop(done, total, what):
+        told.append((done, what))
+        if done == 1:
+            raise KeyboardInterrupt
+
+    # nothing is judged: there is no need of distractors and probes
+    given = {"text": False, "steps": 1, "measures": Measures(None, ()), "watch_map": stop}
+    with pytest.raises(KeyboardInterrupt):
+        showcase(evaluate("fire - 2*water", pocket), tmp_path / "out", pocket, {"image": partial(ToyPicture, (3, 16, 16))}, **given)
+    assert [done for done, _ in told] == [0, 1] and told[0][1] == "fire - 2*water"
+    assert list(tmp_path.iterdir()) == []
