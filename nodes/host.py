@@ -332,12 +332,14 @@ def media_folder(name: str) -> str:
 
 
 def output_folder(name: str) -> str:
-    """Where a folder of the output folder lies, or will lie. ValueError for one outside."""
+    """Where a folder in the output folder lies, or will lie. ValueError for one outside, and for the output folder itself, which is the
+    person's own."""
     import folder_paths
 
-    path = _within(os.path.abspath(folder_paths.get_output_directory()), name)
-    if path is None:
-        raise ValueError(f"'{name}' is not within ComfyUI's output folder; write a name such as showcase or trials/showcase")
+    root = os.path.abspath(folder_paths.get_output_directory())
+    path = _within(root, name)
+    if path in (None, root):
+        raise ValueError(f"'{name}' is not a folder within ComfyUI's output folder; write a name such as showcase or trials/showcase")
     return path
 
 

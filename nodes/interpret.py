@@ -17,7 +17,6 @@ from ..ops.interpret.attribution import PLANES
 from ..ops.interpret.bundle import Bundle
 from ..ops.interpret.bundle_views import figure, markdown
 from ..ops.interpret.overlay import overlay
-from ..ops.interpret.probes import every_shipped
 from ..ops.interpret.reader import Reader, Watch
 from ..ops.interpret.readout import spoken
 from ..ops.media import write_png
@@ -110,7 +109,7 @@ def read(render: Rendered, encoder: HostedEncoder, sae: Dictionary | None, watch
     host.load(encoder.of(["text"]))
     space.word_directions  # noqa: B018 - they are embedded while the text tower is there
     own, unread = trained(space)
-    reader = Reader(render.concept, encoder.encoder, dictionary, [*every_shipped(encoder.encoder), *own])
+    reader = Reader(render.concept, encoder.encoder, dictionary, [*encoder.probes, *own])
     host.stop_if_asked()
     host.load(residents, tower.saved_bytes() * PLANES)
     try:

@@ -111,7 +111,7 @@ class EvalCard(io.ComfyNode):
         host.load(residents)
         court, start = judge and judge.court(render.concept.space), base and base.render
         if others:
-            card = card_beside(render, others, encoder.encoder, court, start)
+            card = card_beside(render, others, encoder.encoder, encoder.bank, court, start)
         else:
             card = card_of(render.render, render.concept, render.generator, court, start)
         text = markdown(card)

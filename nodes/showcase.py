@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
 from typing import Any
 
 from comfy_api.latest import io, ui
@@ -19,6 +18,7 @@ from ..ops.render import Render, Settings, Track
 from ..ops.report import Rendered as Shown
 from ..ops.report import Target
 from ..ops.residency import Part
+from ..ops.rounding import rounded
 from ..ops.sheet import sheet
 from ..ops.showcase import Measures, showcase, write_gallery
 from ..ops.space import Modality
@@ -138,7 +138,7 @@ class Work:
         self.total = max(1, total)
         self.progress = host.Progress(node_id, self.total)
         self.watching = {modality: Watching(node_id, total, hosted.generator) for modality, hosted in drawing.items()}
-        self._seeing = cache(lambda modality, track: self.watching[modality].of(f"{modality}, {track}", self.before[modality, track]))
+        self._seeing: dict[tuple[Modality, Track], Callable[[Step], None]] = {}
 
     def courts(self) -> list[Court]:
         """The judges with their distractors. Raises as `Court`."""
@@ -152,7 +152,9 @@ class Work:
         return self.encoder.measures
 
     def watch(self, modality: Modality, track: Track, step: Step) -> None:
-        self._seeing(modality, track)(step)
+        if (modality, track) not in self._seeing:
+            self._seeing[modality, track] = self.watching[modality].of(f"{modality}, {track}", self.before[modality, track])
+        self._seeing[modality, track](step)
 
     def watch_alone(self, modality: Modality, done: int, total: int) -> None:
         self.watching[modality].alone(f"{modality}, natural", self.before[modality, None])(done, total)
@@ -210,10 +212,10 @@ def drawers(
 def lines(target: Target) -> list[str]:
     """A line for each artefact."""
     composition, _, card = target.said
-    said = [f"in words: {card.verdict.word}; {composition.score:.2f}; {composition.phrase}."]
+    said = [f"in words: {card.verdict.word}; {rounded(composition.score)}; {composition.phrase}."]
     for shown in target.renders:
         made = shown.render
-        said.append(f"{made.modality}, {made.track}: {shown.card.verdict.word}; {made.cosine:.2f}; {spoken(made.looks[-1][2][:WORDS])}.")
+        said.append(f"{made.modality}, {made.track}: {shown.card.verdict.word}; {rounded(made.cosine)}; {spoken(made.looks[-1][2][:WORDS])}.")
     return said
 
 

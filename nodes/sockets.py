@@ -13,8 +13,10 @@ from torch import nn
 
 from ..ops.concept import Concept
 from ..ops.encoders.protocol import Encoder
+from ..ops.evaluate.distractors import Bank
 from ..ops.evaluate.judgement import Court
 from ..ops.generators.protocol import Generator
+from ..ops.interpret.probes import Probe, every_shipped
 from ..ops.interpret.readout import spoken
 from ..ops.priors.settings import PriorSettings
 from ..ops.render import Render
@@ -61,9 +63,19 @@ class HostedEncoder:
         return [self.residents[modality] for modality in dict.fromkeys(modalities)]
 
     @cached_property
+    def bank(self) -> Bank:
+        """The frozen distractors; made with the text tower."""
+        return Bank(self.encoder)
+
+    @cached_property
+    def probes(self) -> tuple[Probe, ...]:
+        """Those that ship; made with the text tower."""
+        return every_shipped(self.encoder)
+
+    @property
     def measures(self) -> Measures:
         """What the outputs of every target are held against; made with the text tower."""
-        return Measures.of(self.encoder)
+        return Measures(self.bank, self.probes)
 
     def court(self, made_with: Space) -> Court:
         """This encoder as the judge of what was made in a space; made with the text tower, once. Raises as `Court`."""

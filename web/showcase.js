@@ -58,7 +58,7 @@ function opened(pages) {
         said.textContent = "";
         try {
             const answer = await api.fetchApi(addressOf(page));
-            if (!answer.ok) throw new Error(answer.status === 404 ? "the folder is gone: run again" : `ComfyUI answered ${answer.status}`);
+            if (!answer.ok) throw new Error(answer.status === 404 ? "the folder is gone: run with another seed, and it is made again" : `ComfyUI answered ${answer.status}`);
             const text = await answer.text();
             if (turn !== asked) return;
             if (silenced(answer.headers.get("Content-Security-Policy"))) {

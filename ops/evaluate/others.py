@@ -60,17 +60,19 @@ def sorted_out(own: Known, others: Mapping[str, Known]) -> tuple[list[Known], li
 
 
 @torch.no_grad()
-def card_beside(own: Known, others: Mapping[str, Known], encoder: Encoder, court: Court | None = None, base: Render | None = None) -> Card:
+def card_beside(
+    own: Known, others: Mapping[str, Known], encoder: Encoder, bank: Bank, court: Court | None = None, base: Render | None = None
+) -> Card:  # fmt: skip
     """The card of a render with its stability over seeds, where there are others, and its agreement with each other medium.
 
-    encoder: what all of them were made with; its towers for text and for each modality among them are at work. base: as `card_of`,
+    encoder: what all of them were made with; its towers for each modality among them are at work. bank: of its space. base: as `card_of`,
     whose errors come too. Errors else as `sorted_out`.
     """
     encoder.space.require(own.concept.space)
     again, media = sorted_out(own, others)
     outputs = [(known.render, embed(encoder, known.generator, known.render.media[None]), Played.by(known.generator)) for known in (own, *again, *media)]
     code = own.concept.code.dictionary if own.concept.code else None
-    card = cards_of(outputs, own.concept, encoder, Bank(encoder), [court] if court else [], dictionary=code)[0]
+    card = cards_of(outputs, own.concept, encoder, bank, [court] if court else [], dictionary=code)[0]
     return card if base is None else replace(card, edit=card_of(own.render, own.concept, own.generator, court, base).edit)
 
 

@@ -9,6 +9,8 @@ from listen import Listener
 from PIL import Image
 from test_reading_nodes import judge  # noqa: F401
 
+from concept_algebra.ops.rounding import rounded
+
 FILES = {f"{name}-{track}.{suffix}" for name, suffix in (("image", "png"), ("audio", "wav"), ("video", "mp4")) for track in ("honest", "natural")}
 ALWAYS = {"run.json", "index.html", "README.md", "readings", "phrase.txt"}
 OUTPUTS = ("sheet", "audio", "video", "phrase", "summary", "folder")
@@ -51,7 +53,7 @@ def test_the_whole_folder_and_what_the_node_gives(server):
     assert [line.partition(":")[0] for line in lines] == ["in words", *(f"{m}, {t}" for m in ("image", "audio", "video") for t in ("honest", "natural"))]
     assert all("not judged" in line for line in lines)
     run = json.loads((folder / "run.json").read_text())
-    assert [f"{made['cosine']:.2f}" for made in run["renders"]] == [line.split("; ")[1] for line in lines[1:]]
+    assert [rounded(made["cosine"]) for made in run["renders"]] == [line.split("; ")[1] for line in lines[1:]]
     assert run["hold"] is None and [made["settings"]["prior"]["name"] for made in run["renders"]] == ["no", "flair"] * 3
     (shown,) = outputs["show"]["images"]
     width, height = Image.open(server.output(shown)).size
@@ -125,5 +127,6 @@ def test_what_cannot_be_shown_is_refused_before_anything_is_made(server):
     wrong = show("refused")
     wrong["image"]["inputs"]["generator"] = "pocket audio"
     assert "image has a generator of kind audio connected" in server.fail(wrong)
-    assert "not within ComfyUI's output folder" in server.fail(show("../elsewhere"))
+    for prefix in ("../elsewhere", "."):
+        assert "not a folder within ComfyUI's output folder" in server.fail(show(prefix))
     assert not (server.folder / "output" / "refused").exists() and not (server.folder / "elsewhere").exists()

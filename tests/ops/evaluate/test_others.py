@@ -32,6 +32,11 @@ def drawn(encoder, generator, seed, expression="fire + water", steps=3, **change
 
 
 @pytest.fixture(scope="module")
+def bank(encoder):
+    return Bank(encoder)
+
+
+@pytest.fixture(scope="module")
 def pictures(encoder):
     return [drawn(encoder, ToyPicture(), seed) for seed in (1, 2, 3)]
 
@@ -46,41 +51,41 @@ def clip(encoder):
     return drawn(encoder, ToyClip(), 9)
 
 
-def test_other_seeds_say_how_steady_a_render_is(pictures, encoder):
+def test_other_seeds_say_how_steady_a_render_is(pictures, encoder, bank):
     own, *others = pictures
     court = Court(Witness(), encoder.space)
     named = dict(zip("ab", others))
-    card = card_beside(own, named, encoder, court)
+    card = card_beside(own, named, encoder, bank, court)
     assert card == replace(card_of(own.render, own.concept, own.generator, court), stability=card.stability)
     assert card.stability == stability_of([made.render for made in pictures], own.concept, encoder, own.generator, court)
     # three seeds have an interval, where a judge was there to give a percentile
     assert card.stability.seeds == 3 and len(card.stability.percentiles) == 3
-    assert card_beside(own, named, encoder).stability.percentiles == ()
-    assert card_beside(own, {"a": others[0]}, encoder, court).stability.percentile is None
+    assert card_beside(own, named, encoder, bank).stability.percentiles == ()
+    assert card_beside(own, {"a": others[0]}, encoder, bank, court).stability.percentile is None
 
 
-def test_other_media_say_whether_they_belong_together_by_the_encoder_and_by_the_judge(pictures, sound, clip, encoder):
+def test_other_media_say_whether_they_belong_together_by_the_encoder_and_by_the_judge(pictures, sound, clip, encoder, bank):
     own = pictures[0]
     others = {"a": sound, "b": clip}
-    card = card_beside(own, others, encoder)
+    card = card_beside(own, others, encoder, bank)
     seen = {made.render.modality: embed(encoder, made.generator, made.render.media[None]) for made in (own, sound, clip)}
     expected = [each for each in agreements(seen, own.concept, Bank(encoder), encoder.space) if "image" in each.modalities]
     assert card.stability is None and list(card.agreement) == expected
     assert [each.modalities for each in expected] == [("image", "audio"), ("image", "video")] and not any(each.independent for each in expected)
-    judged = card_beside(own, others, encoder, Court(Witness(), encoder.space)).agreement
+    judged = card_beside(own, others, encoder, bank, Court(Witness(), encoder.space)).agreement
     assert judged[:2] == card.agreement
     assert [(each.modalities, each.independent) for each in judged[2:]] == [(("image", "audio"), True), (("image", "video"), True)]
 
 
-def test_both_at_once_beside_an_edit_that_is_measured_against_a_base(pictures, sound, encoder):
+def test_both_at_once_beside_an_edit_that_is_measured_against_a_base(pictures, sound, encoder, bank):
     own, second, _ = pictures
     base = drawn(encoder, ToyPicture(), 1, "fire").render
     court = Court(Witness(), encoder.space)
-    card = card_beside(own, {"render_2": sound, "render_3": second}, encoder, court, base)
+    card = card_beside(own, {"render_2": sound, "render_3": second}, encoder, bank, court, base)
     assert [each.modalities for each in card.agreement][0] == ("image", "audio") and card.stability.seeds == 2
     assert card.edit == card_of(own.render, own.concept, own.generator, court, base).edit and card.edit.base_is == "a render of it"
     with pytest.raises(ValueError, match="the base is audio"):
-        card_beside(own, {"render_3": second}, encoder, court, sound.render)
+        card_beside(own, {"render_3": second}, encoder, bank, court, sound.render)
 
 
 def test_a_candidate_is_a_matter_of_the_seed(encoder):
@@ -89,12 +94,12 @@ def test_a_candidate_is_a_matter_of_the_seed(encoder):
     assert sorted_out(own, {"a": other}) == ([other], [])
 
 
-def test_what_does_not_fit_is_refused_by_name(pictures, sound, encoder):
+def test_what_does_not_fit_is_refused_by_name(pictures, sound, encoder, bank):
     own, second, _ = pictures
 
     def told(**others):
         with pytest.raises(ValueError) as raised:
-            card_beside(own, others, encoder)
+            card_beside(own, others, encoder, bank)
         return str(raised.value)
 
     assert told(render_2=drawn(encoder, ToyPicture(), 2, "fire")) == (
@@ -112,18 +117,18 @@ def test_what_does_not_fit_is_refused_by_name(pictures, sound, encoder):
     assert "is of another 'fire + water' than the render" in told(render_2=replace(second, concept=changed))
 
 
-def test_another_space_is_refused_by_name(pictures, encoder):
+def test_another_space_is_refused_by_name(pictures, encoder, bank):
     own, second, _ = pictures
     foreign = Witness()
     with pytest.raises(ValueError, match="^render_2: concepts of different spaces do not mix"):
-        card_beside(own, {"render_2": replace(second, concept=evaluate("fire + water", foreign))}, encoder)
+        card_beside(own, {"render_2": replace(second, concept=evaluate("fire + water", foreign))}, encoder, bank)
     with pytest.raises(ValueError, match="different spaces"):
-        card_beside(own, {"render_2": second}, foreign)
+        card_beside(own, {"render_2": second}, foreign, bank)
 
 
-def test_it_is_the_same_under_a_hosts_inference_mode(pictures, sound, encoder):
+def test_it_is_the_same_under_a_hosts_inference_mode(pictures, sound, encoder, bank):
     own, second, _ = pictures
     others = {"a": sound, "b": second}
     with torch.inference_mode():
-        inside = card_beside(own, others, SmallEncoder())
-    assert inside == card_beside(own, others, encoder)
+        inside = card_beside(own, others, SmallEncoder(), bank)
+    assert inside == card_beside(own, others, encoder, bank)
