@@ -1,4 +1,4 @@
-"""Several targets in one go: where they are listed, and which of them are finished already."""
+"""Several targets in one go: where they are listed."""
 
 from __future__ import annotations
 

@@ -12,7 +12,6 @@ import torch
 from ..ops.centring import off_centre
 from ..ops.concept import Concept
 from ..ops.expression import evaluate
-from ..ops.rounding import rounded
 from ..ops.generators.protocol import Generator
 from ..ops.grad import differentiable
 from ..ops.instruments import Judge
@@ -21,6 +20,7 @@ from ..ops.optimise import Step
 from ..ops.priors.settings import BridgeSettings, NoSettings
 from ..ops.render import Render, Settings, finished
 from ..ops.report_instruments import NOTHING, readings, stopped
+from ..ops.rounding import rounded
 from ..ops.showcase import picture
 from ..ops.tracks import Hold, held, settings
 from . import host

@@ -12,11 +12,11 @@ from .evaluate.agreement import Agreement
 from .evaluate.card import Card
 from .evaluate.card_markdown import stability_told
 from .evaluate.verdict import Verdict
-from .rounding import rounded
 from .interpret.attribution import Attribution
 from .interpret.bundle import Bundle
 from .interpret.overlay import laid_over
 from .report_instruments import NOTHING
+from .rounding import rounded
 
 SIDE, FRAMES, ROWS = 192, 4, 8
 """Pixels of a map's longer side on a page, frames of a clip that are shown with it, and features in a table."""

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from html import escape
 from math import isfinite
 
-from .rounding import rounded
 from .instruments import Instruments
 from .render import Render
+from .rounding import rounded
 
 NOTHING = "–"
 ROWS = (

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from .evaluate.card_markdown import markdown as card_markdown
-from .rounding import rounded
 from .interpret.bundle_views import markdown as bundle_markdown
 from .interpret.readout import COMPOSED
 from .markdown import escaped, table
 from .report import Rendered, Target
+from .rounding import rounded
 
 
 def readme(target: Target) -> str:

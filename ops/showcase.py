@@ -48,6 +48,8 @@ READINGS, PAGE = "readings", "index.html"
 WIDEST = 1024
 """Pixels of a spectrogram's width at the most: three quarters of a minute at 44.1 kHz would have 8000 otherwise, 64 high."""
 Watch = Callable[[Modality, Track, Step], None]
+RESERVED = frozenset(["con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(1, 10))])
+"""Names that no folder can have on Windows, whatever ends them."""
 _COLOURS = ((8, 6, 20), (58, 20, 92), (140, 35, 105), (217, 82, 72), (250, 168, 88), (252, 246, 205))
 
 
@@ -95,8 +97,9 @@ def showcase(
     towers only those that are at work are on the device. candidates: as in `tracks.both`, of the modalities that it names.
     seeds: how many each render is made from, `seed` and those after it, at as many times the cost: the first is shown, and the
     others say how stable it is. courts: judges, by which no render is optimised. measures: of the encoder, made here unless given.
-    hold, watch_alone: as in `tracks.both`. watch_map: as `watch` in `Reader.render`. at_work: what moves towers and judges; unless given, `device` gets the tower that is at
-    work. inside: further text for the files of media. finished: given what the page shows, once the folder is whole.
+    hold, watch_alone: as in `tracks.both`. watch_map: as `watch` in `Reader.render`. at_work: what moves towers and judges; unless
+    given, `device` gets the tower that is at work. inside: further text for the files of media. finished: given what the page
+    shows, once the folder is whole.
 
     The folder holds PNG, WAV and MP4 of each track, phrase.txt, run.json, index.html with all of it inside, README.md, and in
     readings/ a folder for each of them with bundle.json, maps.safetensors, figure.png and card.json. It is built
@@ -205,10 +208,12 @@ def write_gallery(out: str | os.PathLike) -> Path:
 
 
 def slug(expression: str) -> str:
-    """A folder's name for an expression: readable, and different for different expressions."""
+    """A folder's name for an expression: readable, different for different expressions, and a name that Windows takes."""
     spelt = expression.replace(" + ", " plus ").replace(" - ", " minus ")
     name = "-".join(re.findall(r"[\w.]+", spelt.lower())).strip(".-")[:60]
     plain = re.fullmatch(r"[a-z0-9]+(( [+-])? [a-z0-9]+)*", expression) and not re.search("plus|minus", expression)
+    if name.partition(".")[0] in RESERVED:
+        name, plain = f"concept-{name}", None
     return name if plain and len(name) < 60 else f"{name or 'concept'}-{hashlib.sha256(expression.encode()).hexdigest()[:6]}"
 
 

@@ -91,9 +91,10 @@ def dialled(
     quick: bool = False,
     steps: int | None = None,
     thorough: bool = False,
-    prior: PriorSettings | None = None,
+    hold: Hold | None = None,
 ) -> Settings:
-    """The settings at a point between the tracks: dial 0 is the honest one, 1 the natural one, each as it is.
+    """The settings at a point between the tracks: dial 0 is the honest one, 1 the natural one, each as it is. hold: of a natural
+    render, in place of the usual.
 
     Between them, with flair, a share 1 - dial of the steps draws without a prior and the rest is a sweep from noise of level
     `dial` (see `render.stages`): how much of what the objective alone drew is drawn anew by the prior. Other priors pull
@@ -103,8 +104,8 @@ def dialled(
         raise ValueError(f"dial must lie in 0..1, from the honest to the natural track, not {dial}")
     if dial == 0:
         return settings(modality, "honest", quick, steps, thorough)
-    natural = settings(modality, "natural", quick, steps, thorough, prior)
-    return replace(natural, schedule=replace(natural.schedule, strength=dial))
+    natural = held(modality, hold, quick, steps, thorough) if hold else settings(modality, "natural", quick, steps, thorough)
+    return replace(natural, schedule=replace(natural.schedule, strength=dial * natural.schedule.strength))
 
 
 def both(
@@ -133,10 +134,7 @@ def both(
     made = []
     for at in dials:
         track: Track = "natural" if at else "honest"
-        if at and hold is not None:
-            chosen = held(generator.modality, replace(hold, strength=at * hold.strength), quick, steps, thorough)
-        else:
-            chosen = dialled(generator.modality, at, quick, steps, thorough)
+        chosen = dialled(generator.modality, at, quick, steps, thorough, hold)
         if at and candidates is not None:
             chosen = replace(chosen, candidates=candidates)
         result = render(

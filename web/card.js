@@ -3,7 +3,7 @@
 import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
 import { drawn } from "./markdown.js";
-import { after, placeOf, style } from "./placed.js";
+import { addressOf, after, placeOf, style } from "./placed.js";
 import { element } from "./rows.js";
 
 // What stands on a node before it has run, the least height of its card, and the size of one just made; a saved one has its own.
@@ -15,16 +15,14 @@ const cards = new Map(); // of the nodes that are in a graph
 // The element that a card lies in, by the place of its node; see web/features.js.
 const hosts = new Map();
 
-const addressOf = ({ filename, subfolder, type }) => api.apiURL(`/view?${new URLSearchParams({ filename, subfolder, type })}`);
-
 /** The maps of one reading beside each other; each opens with its title and scale. */
 function drawnMaps(maps) {
     if (!maps?.length) return [];
     const list = element("div", "maps");
     for (const { said, small, large } of maps) {
         const link = list.appendChild(element("a", "map"));
-        const picture = Object.assign(document.createElement("img"), { src: addressOf(small), alt: said });
-        Object.assign(link, { href: addressOf(large), target: "_blank", title: "open with its scale" });
+        const picture = Object.assign(document.createElement("img"), { src: api.apiURL(addressOf(small)), alt: said });
+        Object.assign(link, { href: api.apiURL(addressOf(large)), target: "_blank", title: "open with its scale" });
         link.append(picture, element("span", "said", said));
     }
     return [element("p", "said", "Where it was seen: red speaks for it, blue against it."), list];

@@ -3,7 +3,7 @@
 import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
 import { createPanel } from "./panel.js";
-import { after, placeOf, style } from "./placed.js";
+import { addressOf, after, placeOf, style } from "./placed.js";
 
 const SHOWS = "ConceptAlgebra_Decompose";
 const EDITS = "ConceptAlgebra_EditFeatures";
@@ -15,9 +15,10 @@ const panels = new Map(); // of the nodes that are in a graph
 // every node anew, and Nodes 2.0 leaves the old node's element where it is when the new one stands in the same place.
 const hosts = new Map();
 
-async function fetched({ filename, subfolder, type }) {
+async function fetched(file) {
+    const { filename } = file;
     if (!lists.has(filename)) {
-        const answer = await api.fetchApi(`/view?${new URLSearchParams({ filename, subfolder, type })}`);
+        const answer = await api.fetchApi(addressOf(file));
         if (!answer.ok) throw new Error(`${filename}: ${answer.status}`);
         lists.set(filename, await answer.json());
     }

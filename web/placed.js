@@ -1,9 +1,14 @@
-/** What widgets of this pack share: where their node lies, what happens to it, and how they look. */
+/** What widgets of this pack share: where their node and its files lie, what happens to it, and how they look. */
 
 /** Where a node lies, as the page's outputs name it: by its number, inside a subgraph after the subgraph's own. */
 export function placeOf(node) {
     const { graph, id } = node;
     return !graph || graph.rootGraph === graph || graph.isRootGraph ? String(id) : `${graph.id}:${id}`;
+}
+
+/** Where ComfyUI hands out a file that a node's output names, below its own address. */
+export function addressOf({ filename, subfolder, type }) {
+    return `/view?${new URLSearchParams({ filename, subfolder, type })}`;
 }
 
 /** Loads a style sheet that lies beside this file, once. */

@@ -2,17 +2,12 @@
 
 import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
-import { after, placeOf, style } from "./placed.js";
+import { addressOf, after, placeOf, style } from "./placed.js";
 import { element } from "./rows.js";
 
 const SHOWS = "ConceptAlgebra_Showcase";
 const SIZE = [420, 700]; // of a node just made; a saved one has its own
 const found = new Map(); // what a node's last run has made, by the node
-
-/** Where ComfyUI hands out a file of a folder, which it does for HTML as a download only. */
-function addressOf({ filename, subfolder, type }) {
-    return `/view?${new URLSearchParams({ filename, subfolder, type })}`;
-}
 
 /** Whether what ComfyUI sends along with its answers keeps media inside a page from playing, as --disable-api-nodes does. */
 export function silenced(policy) {
@@ -57,6 +52,7 @@ function opened(pages) {
         save.download = `${page.subfolder.split(/[\\/]/).at(-1)}.html`;
         said.textContent = "";
         try {
+            // a link to it would only save it: ComfyUI hands HTML out as a download
             const answer = await api.fetchApi(addressOf(page));
             if (!answer.ok) throw new Error(answer.status === 404 ? "the folder is gone: run with another seed, and it is made again" : `ComfyUI answered ${answer.status}`);
             const text = await answer.text();

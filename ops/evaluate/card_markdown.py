@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..rounding import rounded
 from ..markdown import escaped, table
 from ..report_instruments import NOTHING, readings
+from ..rounding import rounded
 from .card import Card
 from .edit import EditSuccess
 from .intervals import FEWEST, LEVEL, Interval

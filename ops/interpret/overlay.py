@@ -8,8 +8,8 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from ..rounding import rounded
 from ..media import as_bytes
+from ..rounding import rounded
 from .attribution import Attribution
 from .chart import INK, PAD, PALE, ROW, SIZE, fitted
 

@@ -22,7 +22,7 @@ from concept_algebra.ops.priors.settings import FlairSettings, NoSettings, VsdSe
 from concept_algebra.ops.priors.vsd import PriorAlarm
 from concept_algebra.ops.render import APART, RESTART, render, renders, stages
 from concept_algebra.ops.run_state import OtherRun, RunState
-from concept_algebra.ops.tracks import both, dialled, settings
+from concept_algebra.ops.tracks import Hold, both, dialled, settings
 from concept_algebra.ops.wear import worn
 
 STEPS = 8
@@ -110,7 +110,7 @@ def test_a_prior_has_the_schedule_that_suits_it():
     natural = settings("image", "natural", prior=VsdSettings())
     assert natural.prior == VsdSettings() and natural.schedule.descent == "adam" and not natural.told and natural.candidates == 1
     assert settings("image", "natural", prior=FlairSettings(7)).prior.levels == 7
-    half = dialled("image", 0.5, prior=VsdSettings())
+    half = dialled("image", 0.5, hold=Hold(VsdSettings()))
     assert half == dataclasses.replace(natural, schedule=dataclasses.replace(natural.schedule, strength=0.5))
     ((schedule, prior),) = stages(half, GENERATORS["image"], False)
     assert schedule.strength == 0.5 and prior.settings == VsdSettings()
@@ -280,7 +280,7 @@ def test_alone_is_made_for_each_size_of_one_generator():
 
 
 def test_a_lone_prior_raises_no_alarm_that_would_be_the_renders(target, encoder, recwarn):
-    generator, chosen = load("image", encoder), dialled("image", 1.0, steps=8, prior=VsdSettings(replay=0, rank=2, lr=1e-9))
+    generator, chosen = load("image", encoder), dialled("image", 1.0, steps=8, hold=Hold(VsdSettings(replay=0, rank=2, lr=1e-9)))
     [(schedule, prior)] = stages(chosen, generator, False)
     alone(generator, [(schedule, prior)], [5])
     assert not [w for w in recwarn if w.category is PriorAlarm]

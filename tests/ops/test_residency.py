@@ -7,6 +7,7 @@ import pytest
 import torch
 from toys import ToyClip, ToyPicture, ToySound
 
+from concept_algebra.ops import residency
 from concept_algebra.ops.concept import Concept
 from concept_algebra.ops.priors.settings import FlairSettings
 from concept_algebra.ops.residency import alone_on
@@ -45,7 +46,10 @@ def test_a_host_is_asked_for_one_thing_at_a_time_in_order(tmp_path, fire, encode
         assert (hosted / name).read_bytes() == (plain / name).read_bytes(), name
 
 
-def test_without_a_host_only_the_tower_at_work_is_on_the_device(encoder):
+def test_without_a_host_only_the_tower_at_work_is_on_the_device_and_what_drew_is_let_go(monkeypatch):
+    let_go = []
+    monkeypatch.setattr(residency, "let_go", lambda device: let_go.append(device.type))
+
     class Told(torch.nn.Module):
         def to(self, device):
             self.at = torch.device(device).type
@@ -55,11 +59,11 @@ def test_without_a_host_only_the_tower_at_work_is_on_the_device(encoder):
         towers = {name: Told() for name in ("text", "image", "audio")}
 
     at_work = alone_on(torch.device("meta"), Bare)
-    for part, modality in (("reading", "text"), ("drawing", "image"), ("judging", None), ("reading", "audio")):
-        before = {name: getattr(tower, "at", None) for name, tower in Bare.towers.items()}
+    parts = (("reading", "text", "text", 0), ("drawing", "image", "image", 1), ("judging", None, "image", 1), ("reading", "audio", "audio", 1))
+    for part, modality, there, times in parts:
         with at_work(part, modality):
-            now = {name: tower.at for name, tower in Bare.towers.items()} if modality else before
-            assert now == ({name: "meta" if name == modality else "cpu" for name in now} if modality else before)
+            assert {name: tower.at for name, tower in Bare.towers.items()} == {name: "meta" if name == there else "cpu" for name in Bare.towers}
+        assert let_go == ["meta"] * times
 
 
 @pytest.mark.parametrize("part", ["drawing", "reading", "judging"])

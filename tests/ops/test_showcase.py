@@ -432,6 +432,7 @@ def test_slug_reads_like_the_expression(expression, name):
 def test_slugs_differ_and_are_safe_names():
     expressions = ["a + b", "a - b", "(a + b)", "a+b", "0.3 * a", "0.3a", 'image("../../x.png")', 'image("x.png")', "é", "ü", "A", "a", "..", "a " * 100, "b " * 100, "a - -b", "a plus b"]
     slugs = [slug(expression) for expression in expressions]
+    assert slug("con").startswith("concept-con-") and slug("aux.5").startswith("concept-aux.5-") and slug("contrast") == "contrast"
     assert len(set(slugs)) == len(slugs)
     assert all(re.fullmatch(r"[\w-][\w.-]{0,80}", name) for name in slugs)
 
