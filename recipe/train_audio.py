@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from pathlib import Path
 
@@ -22,13 +21,14 @@ from concept_algebra.ops.encoders.pocket_audio import PocketAudio, normalise
 from concept_algebra.ops.generators.flow import flow_matching_loss
 from concept_algebra.ops.generators.pocket_audio import autoencoder, prior
 from concept_algebra.ops.pocket.judge import Judge
-from concept_algebra.ops.signal import FLOOR, FRAMES, MELS
+from concept_algebra.ops.signal import FRAMES
 
 from .evaluation_sheet import BENCHMARKS
 from .export import ship, weights
 from .loop import options, started, train
 from .names import hits, matching_loss
 from .real_sounds import load_real
+from .sound_augmentation import SILENCE, compress, equalise, hiss, mask, narrow, repeat, smear, stretch
 from .sound_names import CONCEPTS
 from .sounds import load_sounds
 from .language import language
@@ -37,7 +37,6 @@ WORDS = ("high", "low", "fast", "slow", "loud", "quiet", "distant", "rising", "f
 NAMES = [c.name for c in CONCEPTS]
 DENSE = 0.3
 DROP = 0.15
-SILENCE = math.log(FLOOR)
 
 
 class Sounds:
@@ -110,6 +109,8 @@ class Sounds:
         coin = lambda share: torch.rand(size, 1, 1, generator=rng) < share  # noqa: E731
         said = torch.tensor([bool(self.said[r]) for r in rows.tolist()])[:, None, None]
         mels = equalise(mels, rng)
+        mels = torch.where(coin(0.3) & ~said, stretch(mels, rng), mels)
+        mels = torch.where(coin(0.3) & ~said, compress(mels, rng), mels)
         mels = torch.where(coin(0.6) & ~said, mels + torch.randn(size, 1, 1, generator=rng) * 1.5, mels)
         guest = torch.randint(self.count, (size,), generator=rng)
         mixed = coin(0.15) & ~said & (self.second[rows] < 0)[:, None, None] & (self.second[guest] < 0)[:, None, None]
@@ -117,7 +118,12 @@ class Sounds:
         balance = mels.exp().mean((1, 2), keepdim=True).log() - other.exp().mean((1, 2), keepdim=True).log()
         mels = torch.where(mixed, torch.logaddexp(mels, other + balance + torch.randn(size, 1, 1, generator=rng)), mels)
         mels = torch.where(coin(0.12), repeat(mels, rng), mels)
-        mels = torch.where(coin(0.3), hiss(mels, rng), mels).clamp_min(SILENCE)
+        mels = torch.where(coin(0.3), smear(mels, rng), mels)
+        beside = self.mels[torch.randint(self.count, (size,), generator=rng)].float()
+        beside = beside + mels.exp().mean((1, 2), keepdim=True).log() - beside.exp().mean((1, 2), keepdim=True).log()
+        mels = torch.where(coin(0.2), torch.logaddexp(mels, beside - 1.8 - 3 * torch.rand(size, 1, 1, generator=rng)), mels)
+        mels = torch.where(coin(0.3), hiss(mels, rng), mels)
+        mels = torch.where(coin(0.3), narrow(mels, rng), mels).clamp_min(SILENCE)
         mels = mels.roll(int(torch.randint(FRAMES, (1,), generator=rng)), -1)
         picked = mixed[:, 0, 0]
         table, target = self.targets(rows.tolist(), [int(g) if p else -1 for g, p in zip(guest, picked)])
@@ -130,45 +136,6 @@ class Sounds:
             x[b, 1] = x[b, 0].roll(int(torch.randint(FRAMES, (1,), generator=rng)), -1)
             x[b, 2] = self.mels[take].float() if self.second[take] < 0 and self.second[rows[b]] < 0 else x[b, 0].roll(17, -1)
         return mask(x, rng), table, target
-
-
-def equalise(mels: Tensor, rng: torch.Generator) -> Tensor:
-    """A smooth random gain along the mel axis, about 4 dB, and a shift of the axis by up to one bin."""
-    knots = torch.randn(len(mels), 1, 7, generator=rng) * 0.9
-    mels = mels + F.interpolate(knots, size=MELS, mode="linear", align_corners=True).transpose(1, 2)
-    shift = torch.randint(-1, 2, (len(mels),), generator=rng).tolist()
-    index = (torch.arange(MELS)[None] + torch.tensor(shift)[:, None]).clamp(0, MELS - 1)
-    return mels.gather(1, index[:, :, None].expand(-1, -1, FRAMES))
-
-
-def repeat(mels: Tensor, rng: torch.Generator) -> Tensor:
-    """A stretch around the loudest frame, over and over, as a short file is heard."""
-    length = torch.randint(20, 110, (len(mels),), generator=rng)
-    loudest = mels.exp().sum(1).argmax(-1)
-    start = (loudest - (length * torch.rand(len(mels), generator=rng) * 0.5).long()).clamp_min(0)
-    start = torch.minimum(start, FRAMES - length)
-    index = start[:, None] + torch.arange(FRAMES)[None] % length[:, None]
-    return mels.gather(2, index[:, None].expand(-1, MELS, -1))
-
-
-def hiss(mels: Tensor, rng: torch.Generator) -> Tensor:
-    """Steady noise of a random tilt under the sound; power in a bin is exponentially distributed."""
-    level = mels.exp().mean((1, 2), keepdim=True).log() - 2 - 5 * torch.rand(len(mels), 1, 1, generator=rng)
-    tilt = torch.randn(len(mels), 1, 1, generator=rng) * 1.5 * torch.linspace(-1, 1, MELS)[None, :, None]
-    fluctuation = torch.rand(mels.shape, generator=rng).clamp(1e-4, 1 - 1e-4).log().neg().log() * 0.5
-    return torch.logaddexp(mels, level + tilt + fluctuation)
-
-
-def mask(x: Tensor, rng: torch.Generator) -> Tensor:
-    """SpecAugment (Park et al. 2019, arXiv 1904.08779): one band and one stretch of each clip become its mean."""
-    for axis, widest, size in ((2, 9, MELS), (3, 24, FRAMES)):
-        width = torch.randint(0, widest, (len(x), 1), generator=rng)
-        start = (torch.rand(len(x), 1, generator=rng) * (size - width)).long()
-        place = torch.arange(size)[None]
-        hidden = (place >= start) & (place < start + width)
-        shape = (len(x), 1, size, 1) if axis == 2 else (len(x), 1, 1, size)
-        x = torch.where(hidden.view(shape), x.mean((1, 2, 3), keepdim=True), x)
-    return x
 
 
 class Learner(nn.Module):

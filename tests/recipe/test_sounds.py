@@ -7,7 +7,8 @@ import pytest
 
 from recipe.creatures import CREATURES
 from recipe.procedural import GENERATORS, LENGTH, PACED, RATE, band, noise
-from recipe.real_sounds import GCOMPRIS, MINETEST, TUXPAINT, table
+from recipe.real_sounds import GCOMPRIS, MINETEST, TUXPAINT
+from recipe.sound_files import table
 from recipe.sound_names import CONCEPTS
 from recipe.sounds import SAMPLES, crop, passage, phrase, produce
 
