@@ -29,7 +29,7 @@ from .pictures import COLOURS, Pictures, backgrounds, flatten, jitter, place, ti
 from .sound_names import CONCEPTS
 from .sounds import load_sounds
 
-PHRASES, PICTURES, PAIRS, CLIPS = 50_000, 26_000, 8_000, 5_000
+PHRASES, PICTURES, PAIRS, SOUNDS, CLIPS = 50_000, 26_000, 8_000, 21_648, 5_000
 SIDE = 128
 Rows = tuple[Tensor, list[str]]
 
@@ -92,8 +92,9 @@ def seen(encoder: PocketEncoder, pixels: Tensor) -> Tensor:
 
 
 def sounds(encoder: PocketEncoder, data: Path) -> Rows:
-    """Every training clip; a mixture is captioned with both names."""
+    """The first training clips; a mixture is captioned with both names."""
     mels, rows = load_sounds(data)
+    mels, rows = mels[:SOUNDS], rows[:SOUNDS]
     pooled = [
         encoder.audio_tower.from_log_mels(part.float()[:, None].expand(-1, 3, -1, -1)).pooled
         for part in torch.from_numpy(mels).split(64)

@@ -2,9 +2,9 @@
 
     python -m recipe.overlap [--data DIR]
 
-prints the pairs whose waves agree best, in either direction: the loudest quarter of a second of one, looked for in the
+prints the pairs whose waves agree best, in either direction: the loudest half second of one, looked for in the
 whole other, as a normalised cross-correlation in 0..1. The same take, cut and coded differently, gives .94 (OpenClonk's
-Fire.ogg was Minetest's fire_small, and is left out for it); strangers stay under .8, and only where one is a mere click.
+Fire.ogg was Minetest's fire_small, and is left out for it); strangers stay under .8, and come near it only where both hold a tone of the same pitch or one is a mere click.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from scipy.signal import resample_poly
 from . import real_sounds, recordings
 from .sound_files import decode_audio
 
-LENGTH, SIZE = 2048, 2**17  # of the piece that is looked for, and of the transforms, in samples at 8 kHz
+LENGTH, SIZE = 4096, 2**17  # of the piece that is looked for, and of the transforms, in samples at 8 kHz
 QUIET = 0.05  # stretches quieter than this share of the loudest say nothing
 
 

@@ -1,6 +1,6 @@
 """Labelled sounds for the pocket audio tower, assembled from soundfonts, recordings and procedural generators.
 
-    python -m recipe.sounds [--data DIR] [--shards 24]
+    python -m recipe.sounds [--data DIR] [--shards 78]
     python -m recipe.sounds [--data DIR] --shards 2 --held-out
 
 DIR is what `fetch.sh` fills. Writes DIR/ready/sounds_000.npy, ... (float16 [SHARD, 64, 128], natural log of mel power of
@@ -379,7 +379,7 @@ def main() -> None:
     torch.set_num_threads(1)
     parser = argparse.ArgumentParser(description="Assemble the labelled sounds.")
     parser.add_argument("--data", default=os.environ.get("CONCEPT_RECIPE_DATA", "recipe-data"))
-    parser.add_argument("--shards", type=int, default=24)
+    parser.add_argument("--shards", type=int, default=78)
     parser.add_argument("--held-out", action="store_true")
     chosen = parser.parse_args()
     data = Path(chosen.data)
