@@ -2,9 +2,10 @@
 
     python -m recipe.overlap [--data DIR]
 
-prints the pairs whose waves agree best, in either direction: the loudest half second of one, looked for in the
-whole other, as a normalised cross-correlation in 0..1. The same take, cut and coded differently, gives .94 (OpenClonk's
-Fire.ogg was Minetest's fire_small, and is left out for it); strangers stay under .8, and come near it only where both hold a tone of the same pitch or one is a mere click.
+prints the pairs whose waves agree best, in either direction: the loudest half second of one, looked for in the whole other,
+as a normalised cross-correlation in 0..1. The same take, cut and coded differently, gives .94 (OpenClonk's Fire.ogg was
+Minetest's fire_small, and is left out for it); strangers stay under .8, and come near it only where both hold a tone of the
+same pitch or one is a mere click.
 """
 
 from __future__ import annotations
