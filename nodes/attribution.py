@@ -19,6 +19,7 @@ from . import host
 from .sockets import READING, ConceptSocket, EncoderSocket, HostedEncoder, Rendered, RenderSocket, SAESocket
 
 METHODS = ("relevance", "integrated gradients", "rollout")
+LESS = "Of the methods rollout needs least, and a render takes as much at any size: close what else is loaded."
 
 
 class AttributionOverlay(io.ComfyNode):
@@ -67,12 +68,13 @@ class AttributionOverlay(io.ComfyNode):
         wanted = None if method == "rollout" else detector(feature.strip(), concept or render.concept, sae, made.modality)
         residents = encoder.of([made.modality])
         tower = encoder.encoder.towers[made.modality]
-        host.load(residents, tower.saved_bytes() * (PLANES if method == "integrated gradients" else 1))
-        try:
-            seen = see(encoder.encoder, made.media[None], render.generator)
-            found = attributed(method, seen, wanted)
-        finally:
-            host.release()
+        with host.explained(LESS):
+            host.load(residents, tower.saved_bytes() * (PLANES if method == "integrated gradients" else 1))
+            try:
+                seen = see(encoder.encoder, made.media[None], render.generator)
+                found = attributed(method, seen, wanted)
+            finally:
+                host.release()
         image = overlay(found, seen.shown).movedim(0, -1)[None]
         report = told(found)
         preview = ui.PreviewImage(image, cls=cls).as_dict()

@@ -28,6 +28,8 @@ from .load import mark
 from .probe import trained
 from .sockets import READING, EncoderSocket, HostedEncoder, Rendered, RenderSocket, SAESocket
 
+LESS = "A render takes as much to read at any size, and no input lowers it: close what else is loaded."
+
 
 class Interpret(io.ComfyNode):
     @classmethod
@@ -71,7 +73,8 @@ class Interpret(io.ComfyNode):
             progress.show(done)
             progress.say(f"map {done + 1} of {total}: {what}")
 
-        bundle, unread = read(render, encoder, sae, watch)
+        with host.explained(LESS):
+            bundle, unread = read(render, encoder, sae, watch)
         near = [(word.text, word.cosine) for word in bundle.words]
         sheet, report = figure(bundle), markdown(bundle)
         lines = [f"reads as {spoken(near[:3])}", *unread]

@@ -42,6 +42,8 @@ from .sockets import (
 MEDIA: tuple[Modality, ...] = ("image", "audio", "video")
 WORDS = 4
 """Of a render, that are told on the node."""
+LESS_DRAWN = "With quick on, with one generator connected at a time, or with smaller sizes in Generator From Checkpoint it needs less."
+LESS_READ = "With one generator connected at a time and nothing else loaded it needs less; what came out takes as much to read at any size."
 
 
 class Showcase(io.ComfyNode):
@@ -167,19 +169,19 @@ class Work:
         host.stop_if_asked()
         if part == "drawing":
             # one medium at a time: what drew the last may leave the device for this one
-            with at_work(self.encoder, self.drawing[modality], self.todo[modality], self.watching[modality]):
+            with at_work(self.encoder, self.drawing[modality], self.todo[modality], self.watching[modality], less=LESS_DRAWN):
                 yield
         elif part == "judging":
             self.progress.say("judging what came out" if self.judges else "writing the page")
-            with loaded([resident for judge in self.judges for resident in judge.of(["text"])]):
+            with host.explained(LESS_READ), loaded([resident for judge in self.judges for resident in judge.of(["text"])]):
                 yield
         elif modality == "text":
-            with loaded(self.encoder.of(["text"])):
+            with host.explained(LESS_READ), loaded(self.encoder.of(["text"])):
                 yield
         else:
             self.progress.say(f"{modality}: looking for the target in what came out")
             working = PLANES * self.encoder.encoder.towers[modality].saved_bytes()
-            with loaded(self.encoder.of([modality]), working), host.explained(self.watching[modality].kept):
+            with host.explained(LESS_READ, self.watching[modality].kept), loaded(self.encoder.of([modality]), working):
                 yield
 
 

@@ -6,7 +6,7 @@ from copy import deepcopy
 
 import pytest
 import torch
-from graphs import node, render
+from graphs import node, render, strained
 from listen import Listener
 from PIL import Image
 from test_reading_nodes import card, judge, probes, said  # noqa: F401
@@ -157,6 +157,17 @@ def test_cancel_is_heeded_between_maps_and_leaves_nothing(server):
         maps = [line for line in on_node(heard) if line.startswith("map ")]
     assert done["status"]["messages"][-1][0] == "execution_interrupted" and len(maps) == 1
     assert not [path for path in written(server) if path.startswith("cancelled/")]
+
+
+def overlaid():
+    return render("bell", steps=2) | {"reading": node("AttributionOverlay", method="integrated gradients", feature="", render=["render", 0])}
+
+
+@pytest.mark.parametrize("graph, advice", [(read, "no input lowers it: close"), (overlaid, "Of the methods rollout needs least")])
+def test_without_memory_the_advice_is_about_what_the_node_has(server, graph, advice):
+    message = server.fail(strained(graph(), "reading", "memory"))
+    assert message.startswith("The device ran out of memory.") and advice in message
+    assert "Nothing had been made" not in message and "candidates" not in message
 
 
 def test_a_card_says_how_steady_a_render_is_and_whether_media_belong_together(server):
