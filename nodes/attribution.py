@@ -91,10 +91,12 @@ def detector(feature: str, concept: Concept, sae: Dictionary | None, modality: M
 
 
 def attributed(method: str, seen: Seen, wanted: Detector | None) -> Attribution:
-    """The map that a method gives of a medium."""
+    """The map that a method gives of a medium. Stops when cancelled."""
     if wanted is None:
         return rollout(seen)
-    return (relevance if method == "relevance" else integrated_gradients)(seen, [wanted])[0]
+    if method == "relevance":
+        return relevance(seen, [wanted])[0]
+    return integrated_gradients(seen, [wanted], check=host.stop_if_asked)[0]
 
 
 def mask_of(found: Attribution, shown: Tensor) -> Tensor:

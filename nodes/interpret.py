@@ -68,7 +68,6 @@ class Interpret(io.ComfyNode):
         node = cls.hidden.unique_id
 
         def watch(done: int, total: int, what: str) -> None:
-            host.stop_if_asked()
             progress = host.Progress(node, total)
             progress.show(done)
             progress.say(f"map {done + 1} of {total}: {what}")
@@ -103,7 +102,7 @@ class Interpret(io.ComfyNode):
 
 
 def read(render: Rendered, encoder: HostedEncoder, sae: Dictionary | None, watch: Watch) -> tuple[Bundle, list[str]]:
-    """The bundle of a render, and a line for each probe of the person's own that cannot be read; watch: as `Reader.render`."""
+    """The bundle of a render, and a line for each probe of the person's own that cannot be read; watch: as `Reader.render`. Stops when cancelled."""
     made, space = render.render, encoder.encoder.space
     space.require(render.concept.space)
     dictionary = naming(render.concept, sae) or Pursuit(space)
@@ -117,7 +116,7 @@ def read(render: Rendered, encoder: HostedEncoder, sae: Dictionary | None, watch
     host.load(residents, tower.saved_bytes() * PLANES)
     try:
         played = Played.by(render.generator)
-        return reader.render(made, embed(encoder.encoder, played, made.media[None]), played, watch), unread
+        return reader.render(made, embed(encoder.encoder, played, made.media[None]), played, watch, host.stop_if_asked), unread
     finally:
         host.release()
 

@@ -99,7 +99,7 @@ class Showcase(io.ComfyNode):
             concept, out, encoder.encoder, {modality: (lambda hosted=hosted: hosted.generator) for modality, hosted in drawing.items()},
             seed=seed, quick=quick, steps=steps or None, candidates={m: hosted.candidates for m, hosted in drawing.items() if hosted.candidates},
             courts=work.courts(), measures=work.measures(), watch=work.watch, hold=prior and hold(prior), at_work=work, watch_alone=work.watch_alone,
-            watch_map=work.watch_map, inside=host.inscription(cls.hidden.prompt, cls.hidden.extra_pnginfo, {}), finished=found.append,
+            check=host.stop_if_asked, inside=host.inscription(cls.hidden.prompt, cls.hidden.extra_pnginfo, {}), finished=found.append,
         )  # fmt: skip
         write_gallery(out)
         (target,) = found
@@ -160,9 +160,6 @@ class Work:
 
     def watch_alone(self, modality: Modality, done: int, total: int) -> None:
         self.watching[modality].alone(f"{modality}, natural", self.before[modality, None])(done, total)
-
-    def watch_map(self, done: int, total: int, what: str) -> None:
-        host.stop_if_asked()
 
     @contextmanager
     def __call__(self, part: Part, modality: Modality | None) -> Iterator[None]:

@@ -32,7 +32,6 @@ from .interpret.bundle import Bundle
 from .interpret.bundle_views import figure
 from .interpret.probes import Probe, every_shipped
 from .interpret.reader import Reader
-from .interpret.reader import Watch as Announced
 from .interpret.readout import compose, readout
 from .media import write_mp4, write_png, write_wav
 from .optimise import Step
@@ -87,7 +86,7 @@ def showcase(
     hold: Hold | None = None,
     at_work: AtWork | None = None,
     watch_alone: Callable[[Modality, int, int], None] = lambda modality, done, total: None,
-    watch_map: Announced = lambda done, total, what: None,
+    check: Callable[[], None] = lambda: None,
     inside: Mapping[str, str] = MappingProxyType({}),
     finished: Callable[[report.Target], None] = lambda target: None,
 ) -> Path:
@@ -97,7 +96,7 @@ def showcase(
     towers only those that are at work are on the device. candidates: as in `tracks.both`, of the modalities that it names.
     seeds: how many each render is made from, `seed` and those after it, at as many times the cost: the first is shown, and the
     others say how stable it is. courts: judges, by which no render is optimised. measures: of the encoder, made here unless given.
-    hold, watch_alone: as in `tracks.both`. watch_map: as `watch` in `Reader.render`. at_work: what moves towers and judges; unless
+    hold, watch_alone: as in `tracks.both`. check: as in `Reader.render`. at_work: what moves towers and judges; unless
     given, `device` gets the tower that is at work. inside: further text for the files of media. finished: given what the page
     shows, once the folder is whole.
 
@@ -145,7 +144,7 @@ def showcase(
                     embedding = embed(encoder, played, each.media[None])
                 if each.seed == seed:
                     outputs.append((each, embedding, played))
-                    bundles.append(reader.render(each, embedding, played, watch_map))
+                    bundles.append(reader.render(each, embedding, played, check=check))
                 else:
                     others.append((replace(each, looks=[]), embedding, played))
     # pursuit of some hundred rivals' words for each pair of outputs would take as long as a render

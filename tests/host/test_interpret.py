@@ -30,6 +30,10 @@ def read(expression="dog + ball", generator="pocket image", prefix="", seed=5, *
     return graph
 
 
+def overlaid():
+    return render("bell", steps=2) | {"reading": node("AttributionOverlay", method="integrated gradients", feature="", render=["render", 0])}
+
+
 def with_seeds(graph, *seeds, **changed):
     """The graph with its render again from other seeds, in sockets of its card from render_2 on."""
     for number, seed in enumerate(seeds, 2):
@@ -147,7 +151,14 @@ def test_another_encoder_is_refused(server, languagebind):
     assert "different spaces do not mix" in server.fail(graph)
 
 
-def test_cancel_is_heeded_between_maps_and_leaves_nothing(server):
+@pytest.mark.parametrize("graph", [lambda: read(prefix="cancelled/within"), overlaid], ids=["Interpret", "Attribution Overlay"])
+def test_cancel_is_heeded_within_a_map(server, graph):
+    done = server.wait(server.queue(strained(graph(), "reading", "cancel")))
+    assert done["status"]["messages"][-1][0] == "execution_interrupted"
+    assert not [path for path in written(server) if path.startswith("cancelled/")]
+
+
+def test_cancel_while_it_reads_leaves_nothing(server):
     with Listener(server.port) as heard:
         queued = server.queue(read("bell + fire", "pocket video", prefix="cancelled/reading"))
         while not "map 1 of 4: bell + fire" in on_node(heard):
@@ -157,10 +168,6 @@ def test_cancel_is_heeded_between_maps_and_leaves_nothing(server):
         maps = [line for line in on_node(heard) if line.startswith("map ")]
     assert done["status"]["messages"][-1][0] == "execution_interrupted" and len(maps) == 1
     assert not [path for path in written(server) if path.startswith("cancelled/")]
-
-
-def overlaid():
-    return render("bell", steps=2) | {"reading": node("AttributionOverlay", method="integrated gradients", feature="", render=["render", 0])}
 
 
 @pytest.mark.parametrize("graph, advice", [(read, "no input lowers it: close"), (overlaid, "Of the methods rollout needs least")])

@@ -100,6 +100,13 @@ def test_cancel_leaves_nothing(server, words, steps):
     assert not list((server.folder / "input").glob("concept-algebra-rescued*"))
 
 
+def test_cancel_is_heeded_within_a_map(server):
+    before = set((server.folder / "output").rglob("*"))
+    done = server.wait(server.queue(strained(show("cancelled", "moon"), "show", "cancel")))
+    assert done["status"]["messages"][-1][0] == "execution_interrupted"
+    assert set((server.folder / "output").rglob("*")) == before
+
+
 def failing(graph):
     graph["failing"] = {"class_type": "ConceptAlgebraTest_Failing", "inputs": {"how": "cuda", "generator": ["image", 0]}}
     graph["show"]["inputs"]["image"] = ["failing", 0]
