@@ -214,13 +214,13 @@ def in_output(path: str) -> tuple[str, str]:
     return name, subfolder
 
 
-def inscription(prompt: dict | None, extra: dict | None, own: dict[str, Any]) -> dict[str, str]:
+def inscription(prompt: dict | None, extra: dict | None, own: dict[str, Any]) -> dict[str, str] | None:
     """What a saved file is to hold as text: the prompt, the workflow (in `extra`) and `own`, each as JSON under its name, as
-    ComfyUI's own nodes write it and its page reads it. Nothing where ComfyUI was started with --disable-metadata."""
+    ComfyUI's own nodes write it and its page reads it. None where ComfyUI was started with --disable-metadata: no text at all."""
     from comfy.cli_args import args
 
     if args.disable_metadata:
-        return {}
+        return None
     said = ({"prompt": prompt} if prompt else {}) | (extra or {}) | own
     return {name: json.dumps(value) for name, value in said.items()}
 

@@ -87,7 +87,7 @@ def showcase(
     at_work: AtWork | None = None,
     watch_alone: Callable[[Modality, int, int], None] = lambda modality, done, total: None,
     check: Callable[[], None] = lambda: None,
-    inside: Mapping[str, str] = MappingProxyType({}),
+    inside: Mapping[str, str] | None = MappingProxyType({}),
     finished: Callable[[report.Target], None] = lambda target: None,
 ) -> Path:
     """Render a concept with each generator on both tracks, and write a folder named for it under `out`.
@@ -97,8 +97,8 @@ def showcase(
     seeds: how many each render is made from, `seed` and those after it, at as many times the cost: the first is shown, and the
     others say how stable it is. courts: judges, by which no render is optimised. measures: of the encoder, made here unless given.
     hold, watch_alone: as in `tracks.both`. check: as in `Reader.render`. at_work: what moves towers and judges; unless
-    given, `device` gets the tower that is at work. inside: further text for the files of media. finished: given what the page
-    shows, once the folder is whole.
+    given, `device` gets the tower that is at work. inside: text for the files of media beside the expression, the seed and the track; None
+    for no text in them at all. finished: given what the page shows, once the folder is whole.
 
     The folder holds PNG, WAV and MP4 of each track, phrase.txt, run.json, index.html with all of it inside, README.md, and in
     readings/ a folder for each of them with bundle.json, maps.safetensors, figure.png and card.json. It is built
@@ -174,7 +174,8 @@ def showcase(
         shown = []
         for (made, _, played), bundle, card in zip(outputs, bundles, cards):
             file = aside / _file(made)
-            _write_media(file, made, played, {**inside, "expression": expression, "seed": str(seed), "track": made.track})
+            own = {"expression": expression, "seed": str(seed), "track": made.track}
+            _write_media(file, made, played, None if inside is None else {**inside, **own})
             _write_readings(aside / READINGS / file.stem, bundle, card)
             pictures = [(step, picture(media, made.modality), reading) for step, media, reading in made.looks]
             faces = [(again.seed, picture(again.media, made.modality), again.cosine) for again in _again(made, others)]
@@ -251,7 +252,7 @@ def _file(made: Render) -> str:
     return f"{made.modality}-{made.track}.{ {'image': 'png', 'audio': 'wav', 'video': 'mp4'}[made.modality] }"
 
 
-def _write_media(path: Path, made: Render, played: Played, provenance: dict[str, str]) -> None:
+def _write_media(path: Path, made: Render, played: Played, provenance: dict[str, str] | None) -> None:
     if made.modality == "image":
         write_png(path, made.media, provenance)
     elif made.modality == "audio":
