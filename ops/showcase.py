@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool1d
 
 from . import report, run_record
-from .atomic import built_aside, write_text
+from .atomic import built_aside, put_back, write_text
 from .concept import Concept
 from .encoders.decoded import Played, embed
 from .encoders.protocol import Encoder
@@ -111,6 +111,7 @@ def showcase(
     began = time.monotonic()
     expression, space = str(concept), encoder.space
     folder = Path(out) / slug(expression)
+    put_back(folder.parent)
     _require_own(folder)
     at_work = at_work or alone_on(torch.device(device), encoder)
     with at_work("reading", "text"):
@@ -196,6 +197,7 @@ def write_gallery(out: str | os.PathLike) -> Path:
     from .media import read_image
 
     entries = []
+    put_back(Path(out))
     for path in sorted(Path(out).glob(f"*/{run_record.NAME}")):
         if (run := run_record.read(path.parent)) is None:
             continue

@@ -18,7 +18,7 @@ from PIL import Image
 from toys import SmallEncoder, ToyClip, ToyPicture, ToySound
 
 from concept_algebra.ops import report
-from concept_algebra.ops.atomic import built_aside
+from concept_algebra.ops.atomic import EARLIER, PART, WHOLE, built_aside
 from concept_algebra.ops.concept import Concept
 from concept_algebra.ops.evaluate.card import Card
 from concept_algebra.ops.evaluate.card_markdown import stability_told
@@ -435,6 +435,17 @@ def test_gallery_links_every_folder(tmp_path, concept, encoder):
     page = _Page(write_gallery(tmp_path).read_text())
     assert {f"{first.name}/index.html", f"{second.name}/index.html"} <= set(page.links)
     assert sum(link.startswith("data:image/png") for link in page.links) == 1
+
+
+def test_a_folder_that_a_kill_has_taken_from_its_place_is_back_in_the_gallery(tmp_path, concept, encoder):
+    folder = showcase(concept, tmp_path, encoder, {}, steps=1)
+    # as `built_aside` leaves it between its two renames
+    aside = tmp_path / f".killed{PART}"
+    for name in (WHOLE, EARLIER):
+        (aside / name).mkdir(parents=True)
+    folder.rename(aside / EARLIER / folder.name)
+    assert "fire-plus-water/index.html" in _Page(write_gallery(tmp_path).read_text()).links
+    assert {path.name for path in tmp_path.iterdir()} == {folder.name, "index.html"}
 
 
 @pytest.mark.parametrize("other", ["{}", "[1]", "not JSON", '{"expression": "x", "text": 3}'])
