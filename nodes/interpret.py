@@ -132,7 +132,7 @@ def naming(concept: Concept, sae: Dictionary | None) -> Dictionary | None:
 
 
 def kept(bundle: Bundle, sheet: Tensor, prefix: str, inside: dict[str, str] | None) -> str:
-    """Write a bundle and its figure, with text inside where there is any, into a numbered folder of ComfyUI's output, whole or not at all; its path."""
+    """Write a bundle and its figure, with text inside, into a numbered folder of ComfyUI's output, whole or not at all; its path."""
     folder = Path(host.free_path(prefix, ""))
     with built_aside(folder) as aside:
         bundle.save(aside)
