@@ -132,6 +132,7 @@ def _showcase(options: argparse.Namespace) -> None:
     from .ops.expression import evaluate
     from .ops.generators import catalogue
     from .ops.parser import parse
+    from .ops.atomic import put_back
     from .ops.syntax import Media, leaves
     from .ops.runtime import GRADIENTS_AGREE, gradient_self_test, keep_on, pick_device, tower_dtype
     from .ops.evaluate.judgement import Court
@@ -172,6 +173,7 @@ def _showcase(options: argparse.Namespace) -> None:
     candidates = {medium: 1 for medium, name in drawn.items() if name != catalogue.POCKET}
     weight = cache(lambda medium: generators[medium]().id)
     measures = None
+    put_back(Path(options.out))
     for concept in concepts:
         folder = Path(options.out) / slug(str(concept))
         made = asked(concept, encoder, "text" in wanted, options.seed, options.quick, options.steps, candidates, courts, options.seeds)

@@ -19,6 +19,7 @@ from . import host
 from .sockets import READING, ConceptSocket, EncoderSocket, HostedEncoder, Rendered, RenderSocket, SAESocket
 
 METHODS = ("relevance", "integrated gradients", "rollout")
+LESS = "Of the methods rollout needs least, and a render takes as much at any size: close what else is loaded."
 
 
 class AttributionOverlay(io.ComfyNode):
@@ -67,12 +68,13 @@ class AttributionOverlay(io.ComfyNode):
         wanted = None if method == "rollout" else detector(feature.strip(), concept or render.concept, sae, made.modality)
         residents = encoder.of([made.modality])
         tower = encoder.encoder.towers[made.modality]
-        host.load(residents, tower.saved_bytes() * (PLANES if method == "integrated gradients" else 1))
-        try:
-            seen = see(encoder.encoder, made.media[None], render.generator)
-            found = attributed(method, seen, wanted)
-        finally:
-            host.release()
+        with host.explained(LESS):
+            host.load(residents, tower.saved_bytes() * (PLANES if method == "integrated gradients" else 1))
+            try:
+                seen = see(encoder.encoder, made.media[None], render.generator)
+                found = attributed(method, seen, wanted)
+            finally:
+                host.release()
         image = overlay(found, seen.shown).movedim(0, -1)[None]
         report = told(found)
         preview = ui.PreviewImage(image, cls=cls).as_dict()
@@ -89,10 +91,12 @@ def detector(feature: str, concept: Concept, sae: Dictionary | None, modality: M
 
 
 def attributed(method: str, seen: Seen, wanted: Detector | None) -> Attribution:
-    """The map that a method gives of a medium."""
+    """The map that a method gives of a medium. Stops when cancelled."""
     if wanted is None:
         return rollout(seen)
-    return (relevance if method == "relevance" else integrated_gradients)(seen, [wanted])[0]
+    if method == "relevance":
+        return relevance(seen, [wanted])[0]
+    return integrated_gradients(seen, [wanted], check=host.stop_if_asked)[0]
 
 
 def mask_of(found: Attribution, shown: Tensor) -> Tensor:

@@ -28,6 +28,9 @@ from .host_models import LoadedGenerator
 from .media import latent_out
 from .sockets import HostedEncoder, HostedGenerator, PriorChoice, Rendered
 
+LESS = "Fewer looks or candidates need less."
+"""Memory, by the inputs that both nodes have."""
+
 
 def chosen(
     generator: HostedGenerator, prior: PriorChoice | None, steps: int, looks: int = 0, candidates: int = 0, quick: bool = False
@@ -71,11 +74,12 @@ def telling(generator: HostedGenerator, prior: PriorChoice | None) -> HostedGene
 
 @contextmanager
 def at_work(
-    encoder: HostedEncoder, generator: HostedGenerator, todo: Sequence[Settings], watching: Watching, judge: HostedEncoder | None = None
+    encoder: HostedEncoder, generator: HostedGenerator, todo: Sequence[Settings], watching: Watching, judge: HostedEncoder | None = None,
+    less: str = LESS,
 ) -> Iterator[torch.device]:
     """On the device, and ready to be differentiated, while it lasts: all that renders with these settings, one after the other, need.
 
-    What fails in it is explained, and keeps the best latent.
+    What fails in it is explained, and keeps the best latent. less: a sentence on what needs less memory.
     """
     space, drawing = encoder.encoder.space, generator.generator
     if not space.words_embedded:  # rivals and readings are words: their tower is needed for this once
@@ -90,12 +94,13 @@ def at_work(
     tower = encoder.encoder.towers[drawing.modality]
     stepping = generator.working + (generator.denoising if natural else 0)
     working = max(made.candidates * (stepping + made.crops * tower.saved_bytes()) for made in todo)
-    device = host.load([*towers, *generator.residents(bool(natural))], working)
-    try:
-        with host.explained(watching.kept), differentiable(tower, *generator.modules(bool(natural))):
-            yield device
-    finally:
-        host.release()
+    with host.explained(less, watching.kept):
+        device = host.load([*towers, *generator.residents(bool(natural))], working)
+        try:
+            with differentiable(tower, *generator.modules(bool(natural))):
+                yield device
+        finally:
+            host.release()
 
 
 class Watching:

@@ -135,27 +135,32 @@ def note(text: str) -> None:
 
 
 @contextmanager
-def explained(rescue: Callable[[], Tensor | None]) -> Iterator[None]:
+def explained(advice: str, rescue: Callable[[], Tensor | None] | None = None) -> Iterator[None]:
     """Turn a failure that a person can do something about into one that says what, keeping the best latent so far.
 
-    rescue: the latent to keep, as LATENT's samples, or None. Interruptions and everything unknown pass untouched.
+    advice: a sentence on what needs less memory, by the inputs of the node that works. rescue: the latent to keep, as LATENT's
+    samples, or None; not given where nothing is made. Interruptions and everything unknown pass untouched.
     """
     from ..ops.optimise import OptimisationError
 
     try:
         yield
     except OptimisationError as error:
-        raise ArithmeticError(f"{error}. {_kept(rescue())} Another seed or a simpler target helps.") from error
+        raise ArithmeticError(_told(f"{error}.", rescue, "Another seed or a simpler target helps.")) from error
     except (RuntimeError, MemoryError) as error:
         if not out_of_memory(error):
             raise
-        raise MemoryError(f"The device ran out of memory. {_kept(rescue())} Fewer looks or candidates need less.") from error
+        raise MemoryError(_told("The device ran out of memory.", rescue, advice)) from error
 
 
 def out_of_memory(error: BaseException) -> bool:
     """Whether it says that memory ran out. On Apple Silicon that is a plain RuntimeError, told only by its words."""
     kinds = (torch.cuda.OutOfMemoryError, MemoryError)
     return isinstance(error, kinds) or "out of memory" in str(error).lower() or "can't allocate memory" in str(error)
+
+
+def _told(what: str, rescue: Callable[[], Tensor | None] | None, advice: str) -> str:
+    return " ".join([what, *([_kept(rescue())] if rescue else []), advice])
 
 
 def _kept(latent: Tensor | None) -> str:
@@ -209,13 +214,13 @@ def in_output(path: str) -> tuple[str, str]:
     return name, subfolder
 
 
-def inscription(prompt: dict | None, extra: dict | None, own: dict[str, Any]) -> dict[str, str]:
+def inscription(prompt: dict | None, extra: dict | None, own: dict[str, Any]) -> dict[str, str] | None:
     """What a saved file is to hold as text: the prompt, the workflow (in `extra`) and `own`, each as JSON under its name, as
-    ComfyUI's own nodes write it and its page reads it. Nothing where ComfyUI was started with --disable-metadata."""
+    ComfyUI's own nodes write it and its page reads it. None where ComfyUI was started with --disable-metadata: no text at all."""
     from comfy.cli_args import args
 
     if args.disable_metadata:
-        return {}
+        return None
     said = ({"prompt": prompt} if prompt else {}) | (extra or {}) | own
     return {name: json.dumps(value) for name, value in said.items()}
 

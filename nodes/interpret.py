@@ -28,6 +28,8 @@ from .load import mark
 from .probe import trained
 from .sockets import READING, EncoderSocket, HostedEncoder, Rendered, RenderSocket, SAESocket
 
+LESS = "A render takes as much to read at any size, and no input lowers it: close what else is loaded."
+
 
 class Interpret(io.ComfyNode):
     @classmethod
@@ -66,12 +68,12 @@ class Interpret(io.ComfyNode):
         node = cls.hidden.unique_id
 
         def watch(done: int, total: int, what: str) -> None:
-            host.stop_if_asked()
             progress = host.Progress(node, total)
             progress.show(done)
             progress.say(f"map {done + 1} of {total}: {what}")
 
-        bundle, unread = read(render, encoder, sae, watch)
+        with host.explained(LESS):
+            bundle, unread = read(render, encoder, sae, watch)
         near = [(word.text, word.cosine) for word in bundle.words]
         sheet, report = figure(bundle), markdown(bundle)
         lines = [f"reads as {spoken(near[:3])}", *unread]
@@ -100,7 +102,7 @@ class Interpret(io.ComfyNode):
 
 
 def read(render: Rendered, encoder: HostedEncoder, sae: Dictionary | None, watch: Watch) -> tuple[Bundle, list[str]]:
-    """The bundle of a render, and a line for each probe of the person's own that cannot be read; watch: as `Reader.render`."""
+    """The bundle of a render, and a line for each probe of the person's own that cannot be read; watch: as `Reader.render`. Stops when cancelled."""
     made, space = render.render, encoder.encoder.space
     space.require(render.concept.space)
     dictionary = naming(render.concept, sae) or Pursuit(space)
@@ -114,7 +116,7 @@ def read(render: Rendered, encoder: HostedEncoder, sae: Dictionary | None, watch
     host.load(residents, tower.saved_bytes() * PLANES)
     try:
         played = Played.by(render.generator)
-        return reader.render(made, embed(encoder.encoder, played, made.media[None]), played, watch), unread
+        return reader.render(made, embed(encoder.encoder, played, made.media[None]), played, watch, host.stop_if_asked), unread
     finally:
         host.release()
 
@@ -129,7 +131,7 @@ def naming(concept: Concept, sae: Dictionary | None) -> Dictionary | None:
     return concept.code.dictionary
 
 
-def kept(bundle: Bundle, sheet: Tensor, prefix: str, inside: dict[str, str]) -> str:
+def kept(bundle: Bundle, sheet: Tensor, prefix: str, inside: dict[str, str] | None) -> str:
     """Write a bundle and its figure, with text inside, into a numbered folder of ComfyUI's output, whole or not at all; its path."""
     folder = Path(host.free_path(prefix, ""))
     with built_aside(folder) as aside:

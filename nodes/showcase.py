@@ -42,6 +42,8 @@ from .sockets import (
 MEDIA: tuple[Modality, ...] = ("image", "audio", "video")
 WORDS = 4
 """Of a render, that are told on the node."""
+LESS_DRAWN = "With quick on, with one generator connected at a time, or with smaller sizes in Generator From Checkpoint it needs less."
+LESS_READ = "With one generator connected at a time and nothing else loaded it needs less; what came out takes as much to read at any size."
 
 
 class Showcase(io.ComfyNode):
@@ -97,7 +99,7 @@ class Showcase(io.ComfyNode):
             concept, out, encoder.encoder, {modality: (lambda hosted=hosted: hosted.generator) for modality, hosted in drawing.items()},
             seed=seed, quick=quick, steps=steps or None, candidates={m: hosted.candidates for m, hosted in drawing.items() if hosted.candidates},
             courts=work.courts(), measures=work.measures(), watch=work.watch, hold=prior and hold(prior), at_work=work, watch_alone=work.watch_alone,
-            watch_map=work.watch_map, inside=host.inscription(cls.hidden.prompt, cls.hidden.extra_pnginfo, {}), finished=found.append,
+            check=host.stop_if_asked, inside=host.inscription(cls.hidden.prompt, cls.hidden.extra_pnginfo, {}), finished=found.append,
         )  # fmt: skip
         write_gallery(out)
         (target,) = found
@@ -159,27 +161,24 @@ class Work:
     def watch_alone(self, modality: Modality, done: int, total: int) -> None:
         self.watching[modality].alone(f"{modality}, natural", self.before[modality, None])(done, total)
 
-    def watch_map(self, done: int, total: int, what: str) -> None:
-        host.stop_if_asked()
-
     @contextmanager
     def __call__(self, part: Part, modality: Modality | None) -> Iterator[None]:
         host.stop_if_asked()
         if part == "drawing":
             # one medium at a time: what drew the last may leave the device for this one
-            with at_work(self.encoder, self.drawing[modality], self.todo[modality], self.watching[modality]):
+            with at_work(self.encoder, self.drawing[modality], self.todo[modality], self.watching[modality], less=LESS_DRAWN):
                 yield
         elif part == "judging":
             self.progress.say("judging what came out" if self.judges else "writing the page")
-            with loaded([resident for judge in self.judges for resident in judge.of(["text"])]):
+            with host.explained(LESS_READ), loaded([resident for judge in self.judges for resident in judge.of(["text"])]):
                 yield
         elif modality == "text":
-            with loaded(self.encoder.of(["text"])):
+            with host.explained(LESS_READ), loaded(self.encoder.of(["text"])):
                 yield
         else:
             self.progress.say(f"{modality}: looking for the target in what came out")
             working = PLANES * self.encoder.encoder.towers[modality].saved_bytes()
-            with loaded(self.encoder.of([modality]), working), host.explained(self.watching[modality].kept):
+            with host.explained(LESS_READ, self.watching[modality].kept), loaded(self.encoder.of([modality]), working):
                 yield
 
 

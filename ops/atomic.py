@@ -10,6 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+PART, WHOLE, EARLIER = ".part", "whole", "earlier"
+"""How the name of a folder ends in which `built_aside` works, and in it the new folder and the place of the one it takes away."""
+
 
 @contextmanager
 def write_aside(path: str | os.PathLike) -> Iterator[Path]:
@@ -44,22 +47,25 @@ def write_text(path: str | os.PathLike, text: str) -> None:
 def built_aside(folder: Path) -> Iterator[Path]:
     """Yield an empty folder beside `folder`; on success it takes that name and an earlier folder of that name goes.
 
-    On any error it goes away without a trace, with the parents made for it, and an earlier folder stays.
+    On any error it goes away without a trace, with the parents made for it, and an earlier folder stays. Where the process is killed
+    before the new folder has its name, `put_back` gives the earlier one its own again; the next call beside it begins with that.
     """
     parent = folder.parent
     made = [path for path in (parent, *parent.parents) if not path.exists()]
     parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=".", suffix=".part", dir=parent))
+    put_back(parent)
+    aside = Path(tempfile.mkdtemp(prefix=".", suffix=PART, dir=parent))
     try:
-        whole, earlier = aside / "whole", aside / "earlier"
+        whole, earlier = aside / WHOLE, aside / EARLIER / folder.name
         whole.mkdir()
+        earlier.parent.mkdir()
         yield whole
-        if folder.exists():
-            os.replace(folder, earlier)
         try:
+            if folder.exists():
+                os.replace(folder, earlier)
             os.replace(whole, folder)
         except BaseException:
-            if earlier.exists():
+            if earlier.exists() and not folder.exists():
                 os.replace(earlier, folder)
             raise
     except BaseException:
@@ -69,3 +75,18 @@ def built_aside(folder: Path) -> Iterator[Path]:
                 path.rmdir()
         raise
     shutil.rmtree(aside, ignore_errors=True)
+
+
+def put_back(parent: Path) -> None:
+    """Give the folders in `parent` their names again that `built_aside` had taken away when its process was killed, and remove what
+    it left. Raises OSError for one that cannot be renamed.
+
+    A folder that has come under such a name since is left as it is, and so is the earlier one: neither is ours to delete.
+    """
+    for earlier in parent.glob(f".*{PART}/{EARLIER}/*"):
+        aside, folder = earlier.parents[1], parent / earlier.name
+        if (aside / WHOLE).exists():  # else the new one got its name, and the kill came after that
+            if folder.exists():
+                continue
+            os.replace(earlier, folder)
+        shutil.rmtree(aside, ignore_errors=True)

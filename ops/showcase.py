@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool1d
 
 from . import report, run_record
-from .atomic import built_aside, write_text
+from .atomic import built_aside, put_back, write_text
 from .concept import Concept
 from .encoders.decoded import Played, embed
 from .encoders.protocol import Encoder
@@ -32,7 +32,6 @@ from .interpret.bundle import Bundle
 from .interpret.bundle_views import figure
 from .interpret.probes import Probe, every_shipped
 from .interpret.reader import Reader
-from .interpret.reader import Watch as Announced
 from .interpret.readout import compose, readout
 from .media import write_mp4, write_png, write_wav
 from .optimise import Step
@@ -87,8 +86,8 @@ def showcase(
     hold: Hold | None = None,
     at_work: AtWork | None = None,
     watch_alone: Callable[[Modality, int, int], None] = lambda modality, done, total: None,
-    watch_map: Announced = lambda done, total, what: None,
-    inside: Mapping[str, str] = MappingProxyType({}),
+    check: Callable[[], None] = lambda: None,
+    inside: Mapping[str, str] | None = MappingProxyType({}),
     finished: Callable[[report.Target], None] = lambda target: None,
 ) -> Path:
     """Render a concept with each generator on both tracks, and write a folder named for it under `out`.
@@ -97,9 +96,9 @@ def showcase(
     towers only those that are at work are on the device. candidates: as in `tracks.both`, of the modalities that it names.
     seeds: how many each render is made from, `seed` and those after it, at as many times the cost: the first is shown, and the
     others say how stable it is. courts: judges, by which no render is optimised. measures: of the encoder, made here unless given.
-    hold, watch_alone: as in `tracks.both`. watch_map: as `watch` in `Reader.render`. at_work: what moves towers and judges; unless
-    given, `device` gets the tower that is at work. inside: further text for the files of media. finished: given what the page
-    shows, once the folder is whole.
+    hold, watch_alone: as in `tracks.both`. check: as in `Reader.render`. at_work: what moves towers and judges; unless
+    given, `device` gets the tower that is at work. inside: text for the files of media beside the expression, the seed and the track; None
+    for no text in them at all. finished: given what the page shows, once the folder is whole.
 
     The folder holds PNG, WAV and MP4 of each track, phrase.txt, run.json, index.html with all of it inside, README.md, and in
     readings/ a folder for each of them with bundle.json, maps.safetensors, figure.png and card.json. It is built
@@ -112,6 +111,7 @@ def showcase(
     began = time.monotonic()
     expression, space = str(concept), encoder.space
     folder = Path(out) / slug(expression)
+    put_back(folder.parent)
     _require_own(folder)
     at_work = at_work or alone_on(torch.device(device), encoder)
     with at_work("reading", "text"):
@@ -145,7 +145,7 @@ def showcase(
                     embedding = embed(encoder, played, each.media[None])
                 if each.seed == seed:
                     outputs.append((each, embedding, played))
-                    bundles.append(reader.render(each, embedding, played, watch_map))
+                    bundles.append(reader.render(each, embedding, played, check=check))
                 else:
                     others.append((replace(each, looks=[]), embedding, played))
     # pursuit of some hundred rivals' words for each pair of outputs would take as long as a render
@@ -175,7 +175,8 @@ def showcase(
         shown = []
         for (made, _, played), bundle, card in zip(outputs, bundles, cards):
             file = aside / _file(made)
-            _write_media(file, made, played, {**inside, "expression": expression, "seed": str(seed), "track": made.track})
+            own = {"expression": expression, "seed": str(seed), "track": made.track}
+            _write_media(file, made, played, None if inside is None else {**inside, **own})
             _write_readings(aside / READINGS / file.stem, bundle, card)
             pictures = [(step, picture(media, made.modality), reading) for step, media, reading in made.looks]
             faces = [(again.seed, picture(again.media, made.modality), again.cosine) for again in _again(made, others)]
@@ -196,6 +197,7 @@ def write_gallery(out: str | os.PathLike) -> Path:
     from .media import read_image
 
     entries = []
+    put_back(Path(out))
     for path in sorted(Path(out).glob(f"*/{run_record.NAME}")):
         if (run := run_record.read(path.parent)) is None:
             continue
@@ -252,7 +254,7 @@ def _file(made: Render) -> str:
     return f"{made.modality}-{made.track}.{ {'image': 'png', 'audio': 'wav', 'video': 'mp4'}[made.modality] }"
 
 
-def _write_media(path: Path, made: Render, played: Played, provenance: dict[str, str]) -> None:
+def _write_media(path: Path, made: Render, played: Played, provenance: dict[str, str] | None) -> None:
     if made.modality == "image":
         write_png(path, made.media, provenance)
     elif made.modality == "audio":

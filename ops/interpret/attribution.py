@@ -8,7 +8,7 @@ take a pass for each node, are signed, and add up to the difference between the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -81,13 +81,16 @@ def relevance(seen: Seen, detectors: Sequence[Detector]) -> list[Attribution]:
     return maps
 
 
-def integrated_gradients(seen: Seen, detectors: Sequence[Detector], nodes: int = NODES) -> list[Attribution]:
+def integrated_gradients(
+    seen: Seen, detectors: Sequence[Detector], nodes: int = NODES, check: Callable[[], None] = lambda: None
+) -> list[Attribution]:  # fmt: skip
     """(e - b) times the mean gradient of each detector on the straight path from b to e, summed over each patch's channels.
 
     e, b: the patch embeddings of the medium and of the blurred one. Where the patch embedding is linear, as LanguageBind's,
     the map is that of integrated gradients by pixels, summed over each patch. The pocket's stems are not, and by pixels their
     kinks leave a map incomplete at any affordable number of nodes.
     The mean is taken by the Gauss-Legendre rule with `nodes` nodes, from the same passes for all detectors.
+    check: called before each pass; what it raises ends the map.
     SpaceMismatch for a detector of another space, ValueError for nodes < 1.
     """
     _require(seen, detectors)
@@ -100,6 +103,7 @@ def integrated_gradients(seen: Seen, detectors: Sequence[Detector], nodes: int =
         path, share = (torch.from_numpy(x.astype(np.float32)).to(end.device) for x in (places / 2 + 0.5, weights / 2))
         maps = [torch.zeros_like(end[:, 0]) for _ in detectors]
         for part, weight in zip(path.split(max(1, PLANES // frames)), share.split(max(1, PLANES // frames))):
+            check()
             points = (start + part.view(-1, 1, 1, 1, 1) * step).flatten(0, 1).requires_grad_()
             pooled = seen.pooled(points)
             for total, detector in zip(maps, detectors):

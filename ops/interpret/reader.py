@@ -51,14 +51,18 @@ class Reader:
         self.target = None if self.dictionary is None else _shares(concept.decomposed(self.dictionary).code.amounts[0], concept.vector)
         self.parts = [] if concept.code else _words_of(concept, encoder)
 
-    def render(self, made: Render, embedding: Embedding, played: Played, watch: Watch = lambda done, total, what: None) -> Bundle:
+    def render(
+        self, made: Render, embedding: Embedding, played: Played, watch: Watch = lambda done, total, what: None,
+        check: Callable[[], None] = lambda: None,
+    ) -> Bundle:  # fmt: skip
         """The bundle of a render, embedded with the encoder.
 
         Its maps are integrated gradients of the target, relevance of each part (the target's strongest features where it has a
-        code, else its words where it has several) and rollout. Needs the tower of its modality. What `watch` raises ends it.
+        code, else its words where it has several) and rollout. Needs the tower of its modality. check: called before each map, and
+        before each pass through the tower within one that takes several; what it raises ends the reading.
         """
         looks = tuple(Look(step, tuple(Word(*word) for word in reading)) for step, _, reading in made.looks)
-        maps, shown = self._maps(made.media, played, watch)
+        maps, shown = self._maps(made.media, played, watch, check)
         return self._bundle(embedding, made.track, made.seed, looks, maps, shown)
 
     def phrase(self, said: Composition, embedding: Embedding, seed: int) -> Bundle:
@@ -91,19 +95,26 @@ class Reader:
         strongest = either.topk(min(FEATURES, len(either))).indices.tolist()
         return tuple(Feature(self.dictionary.names[j], float(self.target[j]), float(output[j])) for j in strongest if either[j] > 0)
 
-    def _maps(self, media: Tensor, played: Played, watch: Watch) -> tuple[list[Attribution], Tensor | None]:
+    def _maps(
+        self, media: Tensor, played: Played, watch: Watch, check: Callable[[], None]
+    ) -> tuple[list[Attribution], Tensor | None]:  # fmt: skip
         if tower_of(self.encoder, played.modality) is None:
             return [], None
         seen = see(self.encoder, media[None], played)
         asked = self._detectors(played.modality)
         total, maps = len(asked) + 2, []
-        watch(0, total, str(self.concept))
-        maps += integrated_gradients(seen, [concept_detector(self.concept)], NODES[played.modality])
+
+        def begin(what: str) -> None:
+            check()
+            watch(len(maps), total, what)
+
+        begin(str(self.concept))
+        maps += integrated_gradients(seen, [concept_detector(self.concept)], NODES[played.modality], check)
         # one at a time, so that each can be watched: what they share is one pass in dozens
         for detector in asked:
-            watch(len(maps), total, detector.name)
+            begin(detector.name)
             maps += relevance(seen, [detector])
-        watch(len(maps), total, "whatever is looked at")
+        begin("whatever is looked at")
         maps.append(rollout(seen))
         # kept for good, it must not be born under a host's inference mode
         return maps, thawed((seen.shown * 255).round().to(torch.uint8))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Any
 
+_moments = count()  # so that none is served from the cache
 Graph = dict[str, dict[str, Any]]
 
 
@@ -26,6 +28,14 @@ def render(expression: str = "fire", generator: str = "pocket image", steps: int
     if prior:
         graph["prior"] = node("FlairPrior", strength=1.0)
         graph["render"]["inputs"]["prior"] = ["prior", 0]
+    return graph
+
+
+def strained(graph: Graph, reader: str, how: str) -> Graph:
+    """The graph with an encoder at `reader` that fails once on the way through a map; see the probe."""
+    inputs = {"moment": next(_moments), "how": how, "encoder": ["encoder", 0]}
+    graph["strained"] = {"class_type": "ConceptAlgebraTest_Strained", "inputs": inputs}
+    graph[reader]["inputs"]["encoder"] = ["strained", 0]
     return graph
 
 

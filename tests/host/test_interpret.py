@@ -6,7 +6,7 @@ from copy import deepcopy
 
 import pytest
 import torch
-from graphs import node, render
+from graphs import node, render, strained
 from listen import Listener
 from PIL import Image
 from test_reading_nodes import card, judge, probes, said  # noqa: F401
@@ -28,6 +28,10 @@ def read(expression="dog + ball", generator="pocket image", prefix="", seed=5, *
     for place, name in ((1, "words"), (2, "report"), (3, "bundle")):
         graph[name] = node(".PreviewAny", source=["reading", place])
     return graph
+
+
+def overlaid():
+    return render("bell", steps=2) | {"reading": node("AttributionOverlay", method="integrated gradients", feature="", render=["render", 0])}
 
 
 def with_seeds(graph, *seeds, **changed):
@@ -147,7 +151,14 @@ def test_another_encoder_is_refused(server, languagebind):
     assert "different spaces do not mix" in server.fail(graph)
 
 
-def test_cancel_is_heeded_between_maps_and_leaves_nothing(server):
+@pytest.mark.parametrize("graph", [lambda: read(prefix="cancelled/within"), overlaid], ids=["Interpret", "Attribution Overlay"])
+def test_cancel_is_heeded_within_a_map(server, graph):
+    done = server.wait(server.queue(strained(graph(), "reading", "cancel")))
+    assert done["status"]["messages"][-1][0] == "execution_interrupted"
+    assert not [path for path in written(server) if path.startswith("cancelled/")]
+
+
+def test_cancel_while_it_reads_leaves_nothing(server):
     with Listener(server.port) as heard:
         queued = server.queue(read("bell + fire", "pocket video", prefix="cancelled/reading"))
         while not "map 1 of 4: bell + fire" in on_node(heard):
@@ -157,6 +168,13 @@ def test_cancel_is_heeded_between_maps_and_leaves_nothing(server):
         maps = [line for line in on_node(heard) if line.startswith("map ")]
     assert done["status"]["messages"][-1][0] == "execution_interrupted" and len(maps) == 1
     assert not [path for path in written(server) if path.startswith("cancelled/")]
+
+
+@pytest.mark.parametrize("graph, advice", [(read, "no input lowers it: close"), (overlaid, "Of the methods rollout needs least")])
+def test_without_memory_the_advice_is_about_what_the_node_has(server, graph, advice):
+    message = server.fail(strained(graph(), "reading", "memory"))
+    assert message.startswith("The device ran out of memory.") and advice in message
+    assert "Nothing had been made" not in message and "candidates" not in message
 
 
 def test_a_card_says_how_steady_a_render_is_and_whether_media_belong_together(server):

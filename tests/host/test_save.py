@@ -114,8 +114,18 @@ def test_bad_input_is_answered_on_the_node(server, changed, said):
 
 def test_nothing_is_inside_where_comfyui_is_told_to_write_no_metadata(server):
     quiet = Server(server.host, options=("--disable-metadata",))
+    graph = saving("pocket image")
+    graph["reading"] = node("Interpret", filename_prefix="kept/reading", render=["render", 0], encoder=["encoder", 0])
+    graph["show"] = node(
+        "Showcase", seed=3, quick=True, steps=1, filename_prefix="kept", concept=["concept", 0], encoder=["encoder", 0], image=["generator", 0]
+    )
     try:
-        outputs = run(quiet, saving("pocket image"))
+        outputs = run(quiet, graph)
         assert Image.open(quiet.output(only(outputs["save"]["images"]))).text == {}
+        folder = quiet.folder / "output" / "kept"
+        pictures = {path.relative_to(folder).as_posix(): Image.open(path).text for path in folder.rglob("*.png")}
+        assert {"reading_00001_/figure.png", "fire-plus-water/image-natural.png"} < pictures.keys() and not any(pictures.values())
+        written = [path.read_bytes() for path in (quiet.folder / "output").rglob("*") if path.is_file()]
+        assert not any(b"class_type" in data or b"ConceptAlgebra_SaveRender" in data for data in written)
     finally:
         quiet.close()

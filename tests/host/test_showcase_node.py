@@ -4,7 +4,7 @@ import json
 import time
 
 import pytest
-from graphs import node
+from graphs import node, strained
 from listen import Listener
 from PIL import Image
 from test_reading_nodes import judge  # noqa: F401
@@ -98,6 +98,33 @@ def test_cancel_leaves_nothing(server, words, steps):
     assert done["status"]["messages"][-1][0] == "execution_interrupted"
     assert set((server.folder / "output").rglob("*")) == before
     assert not list((server.folder / "input").glob("concept-algebra-rescued*"))
+
+
+def test_cancel_is_heeded_within_a_map(server):
+    before = set((server.folder / "output").rglob("*"))
+    done = server.wait(server.queue(strained(show("cancelled", "moon"), "show", "cancel")))
+    assert done["status"]["messages"][-1][0] == "execution_interrupted"
+    assert set((server.folder / "output").rglob("*")) == before
+
+
+def failing(graph):
+    graph["failing"] = {"class_type": "ConceptAlgebraTest_Failing", "inputs": {"how": "cuda", "generator": ["image", 0]}}
+    graph["show"]["inputs"]["image"] = ["failing", 0]
+    return graph
+
+
+@pytest.mark.parametrize(
+    "graph, advice",
+    [(lambda: failing(show("full")), "With quick on"), (lambda: strained(show("full"), "show", "memory"), "what came out takes as much to read")],
+    ids=["drawing", "reading"],
+)
+def test_without_memory_the_advice_is_about_what_the_node_has(server, graph, advice):
+    before = set((server.folder / "input").glob("*.latent"))
+    message = server.fail(graph())
+    assert message.startswith("The device ran out of memory.") and advice in message and "looks" not in message
+    (kept,) = set((server.folder / "input").glob("*.latent")) - before
+    assert kept.name in message and not (server.folder / "output" / "full").exists()
+    kept.unlink()
 
 
 def test_a_judge_gives_its_verdict(server, judge):  # noqa: F811

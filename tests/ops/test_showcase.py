@@ -11,12 +11,14 @@ from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
 
+import av
 import pytest
 import torch
+from PIL import Image
 from toys import SmallEncoder, ToyClip, ToyPicture, ToySound
 
 from concept_algebra.ops import report
-from concept_algebra.ops.atomic import built_aside
+from concept_algebra.ops.atomic import EARLIER, PART, WHOLE, built_aside
 from concept_algebra.ops.concept import Concept
 from concept_algebra.ops.evaluate.card import Card
 from concept_algebra.ops.evaluate.card_markdown import stability_told
@@ -60,6 +62,25 @@ def test_media_can_be_read_back_and_are_what_the_generators_make(folder):
         assert wave.shape == (1, 1, 4096) and rate == 16000
         frames, fps = read_video(folder / f"video-{track}.mp4")
         assert frames.shape[1] % 4 == 0 and frames.shape[2:] == (3, 16, 16) and fps == pytest.approx(8)
+
+
+def texts(folder):
+    """What the first picture, sound and clip say of themselves, as one text each."""
+    with av.open(str(folder / "video-honest.mp4")) as clip:
+        own = {name: text for name, text in clip.metadata.items() if name in ("expression", "seed", "track", "workflow")}
+    return Image.open(folder / "image-honest.png").text, (folder / "audio-honest.wav").read_bytes().partition(b"ICMT")[2][4:], own
+
+
+def test_media_say_what_they_were_made_from_and_nothing_where_none_is_wanted(folder, tmp_path, concept, encoder):
+    said = {"expression": "fire + water", "seed": "3", "track": "honest"}
+    picture, sound, clip = texts(folder)
+    assert picture == clip == said and json.loads(sound.rstrip(b"\0")) == said
+    told = showcase(concept, tmp_path / "told", encoder, GENERATORS, steps=1, text=False, seed=3, inside={"workflow": "{}"})
+    assert texts(told)[0] == texts(told)[2] == {"workflow": "{}"} | said
+    silent = showcase(concept, tmp_path / "silent", encoder, GENERATORS, steps=1, text=False, seed=3, inside=None)
+    assert texts(silent) == ({}, b"", {})
+    # of the same media, then
+    assert torch.equal(read_image(silent / "image-natural.png"), read_image(told / "image-natural.png"))
 
 
 def test_run_says_everything(folder):
@@ -414,6 +435,17 @@ def test_gallery_links_every_folder(tmp_path, concept, encoder):
     page = _Page(write_gallery(tmp_path).read_text())
     assert {f"{first.name}/index.html", f"{second.name}/index.html"} <= set(page.links)
     assert sum(link.startswith("data:image/png") for link in page.links) == 1
+
+
+def test_a_folder_that_a_kill_has_taken_from_its_place_is_back_in_the_gallery(tmp_path, concept, encoder):
+    folder = showcase(concept, tmp_path, encoder, {}, steps=1)
+    # as `built_aside` leaves it between its two renames
+    aside = tmp_path / f".killed{PART}"
+    for name in (WHOLE, EARLIER):
+        (aside / name).mkdir(parents=True)
+    folder.rename(aside / EARLIER / folder.name)
+    assert "fire-plus-water/index.html" in _Page(write_gallery(tmp_path).read_text()).links
+    assert {path.name for path in tmp_path.iterdir()} == {folder.name, "index.html"}
 
 
 @pytest.mark.parametrize("other", ["{}", "[1]", "not JSON", '{"expression": "x", "text": 3}'])

@@ -1,5 +1,5 @@
-"""Test nodes for a real server: finite differences of what Latent Optimiser differentiates, a generator that fails, and an
-encoder of which nothing has been measured."""
+"""Test nodes for a real server: finite differences of what Latent Optimiser differentiates, a generator and an
+encoder that fail, and an encoder of which nothing has been measured."""
 
 import copy
 import sys
@@ -97,6 +97,48 @@ class Failing(io.ComfyNode):
         return io.NodeOutput(replace(generator, generator=broken))
 
 
+class Strained(io.ComfyNode):
+    """The encoder with towers that fail when a map's second pass goes through one: `how` says by what.
+
+    "memory": the device's memory is used up. "cancel": Cancel is pressed within that pass, and a third one is an error.
+    """
+
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="ConceptAlgebraTest_Strained",
+            category="testing",
+            inputs=[
+                io.Int.Input("moment", default=0),
+                io.Combo.Input("how", options=["memory", "cancel"]),
+                io.Custom("CONCEPT_ENCODER").Input("encoder"),
+            ],
+            outputs=[io.Custom("CONCEPT_ENCODER").Output()],
+        )
+
+    @classmethod
+    def execute(cls, moment, how, encoder):
+        from comfy import model_management
+
+        looking = copy.deepcopy(encoder.encoder, {id(encoder.encoder.space): encoder.encoder.space})
+        passes = []
+
+        def strain(embeddings, inputs):
+            if not isinstance(embeddings.patch_embedding, torch.nn.Identity):  # no map: those begin behind it
+                return
+            passes.append(how)
+            if how == "memory" and len(passes) == 2:
+                raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+            if len(passes) == 2:
+                model_management.interrupt_current_processing()
+            assert len(passes) < 3, "a map went on after Cancel"
+
+        for tower in looking.towers.values():
+            if hasattr(tower, "vision_model"):
+                tower.vision_model.embeddings.register_forward_pre_hook(strain)
+        return io.NodeOutput(replace(encoder, encoder=looking))
+
+
 class Bare(io.ComfyNode):
     """The encoder as a converted checkpoint has it: from a file, in a space that knows the means of `known` alone."""
 
@@ -119,7 +161,7 @@ class Bare(io.ComfyNode):
 
 class Extension(ComfyExtension):
     async def get_node_list(self):
-        return [Probe, Failing, Bare, *checkpoints.NODES]
+        return [Probe, Failing, Strained, Bare, *checkpoints.NODES]
 
 
 async def comfy_entrypoint():

@@ -231,6 +231,25 @@ def test_it_runs_on_apple_silicon(monkeypatch):
         rollout(medium), relevance(medium, [detector()]), integrated_gradients(medium, [detector()], nodes=2)
 
 
+@pytest.mark.parametrize("frames, passes", [(1, 4), (4, 16)])
+def test_it_can_be_stopped_before_each_pass(frames, passes):
+    medium, done = seen(tower(frames=frames if frames > 1 else 0), frames), []
+    handle = medium.tower.vision_model.embeddings.register_forward_pre_hook(lambda *_: done.append(None))
+    told = []
+    integrated_gradients(medium, [detector()], check=lambda: told.append(len(done)))
+    # the last pass is of the ends alone
+    assert told == list(range(passes)) and len(done) == passes + 1
+
+    def stop():
+        if len(done) == passes + 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        integrated_gradients(medium, [detector()], check=stop)
+    assert len(done) == passes + 3
+    handle.remove()
+
+
 def test_bad_questions_are_refused():
     stranger = Detector("stranger", Space("other", 8), torch.ones(8))
     for method in (relevance, integrated_gradients):

@@ -13,12 +13,30 @@ from concept_algebra.ops.encoders.pocket import load
 from concept_algebra.ops.expression import evaluate
 from concept_algebra.ops.features.pursuit import Pursuit
 from concept_algebra.ops.instruments import Instruments
+from concept_algebra.ops.interpret.attribution import PLANES
 from concept_algebra.ops.interpret.probes import SHIPPED, shipped
-from concept_algebra.ops.interpret.reader import PARTS, WORDS, Reader
+from concept_algebra.ops.interpret.reader import NODES, PARTS, WORDS, Reader
 from concept_algebra.ops.interpret.readout import compose, readout
 from concept_algebra.ops.interpret.seen import see
 from concept_algebra.ops.render import Render
 from concept_algebra.ops.showcase import Measures, showcase
+
+
+class Cancelled(Exception):
+    pass
+
+
+class Stop:
+    """Cancel, pressed before the n-th check."""
+
+    def __init__(self, at):
+        self.at, self.calls = at, 0
+
+    def __call__(self):
+        self.calls += 1
+        if self.calls == self.at:
+            raise Cancelled
+
 
 READ = Instruments(0.1, None, None, 0.0, 1.0, None, None, None)
 
@@ -162,7 +180,7 @@ def test_within_a_hosts_inference_mode_it_is_the_same_and_can_be_kept(picture, p
     assert not bundle.shown.is_inference()
 
 
-def test_every_map_is_announced_before_it_is_made_and_can_be_the_last(reader, picture, pocket):
+def test_every_map_is_announced_before_it_is_made(reader, picture, pocket):
     told = []
     played = Played("image")
     embedding = embed(pocket, played, flame()[None])
@@ -172,28 +190,20 @@ def test_every_map_is_announced_before_it_is_made_and_can_be_the_last(reader, pi
     assert [what for *_, what in told[:-1]] == [found.of for found in bundle.maps[:-1]]
     assert all(torch.equal(a.values, b.values) for a, b in zip(bundle.maps, picture[0].maps))
 
-    class Cancelled(Exception):
-        pass
 
-    def stop(done, total, what):
-        if done == 1:
-            raise Cancelled
-
+@pytest.mark.parametrize("at, begun", [(3, 1), (6, 1), (7, 2), (8, 3)], ids=["in the first map", "between two", "later", "before the last"])
+def test_a_reading_can_be_stopped_between_maps_and_within_one(reader, pocket, at, begun):
+    played, told = Played("image"), []
+    stop = Stop(at)
     with pytest.raises(Cancelled):
-        reader.render(made("image", flame()), embedding, played, stop)
+        reader.render(made("image", flame()), embed(pocket, played, flame()[None]), played, lambda *facts: told.append(facts), stop)
+    # the first map takes a check before it and one before each of its passes, those of its parts one each
+    assert (stop.calls, len(told)) == (at, begun) and NODES["image"] == 4 * PLANES
 
 
-def test_of_a_showcase_they_are_announced_too_and_a_cancel_between_two_leaves_nothing(tmp_path, pocket):
-    told = []
-
-    def stop(done, total, what):
-        told.append((done, what))
-        if done == 1:
-            raise KeyboardInterrupt
-
+def test_a_cancel_while_a_showcase_reads_back_leaves_nothing(tmp_path, pocket):
     # nothing is judged: there is no need of distractors and probes
-    given = {"text": False, "steps": 1, "measures": Measures(None, ()), "watch_map": stop}
-    with pytest.raises(KeyboardInterrupt):
+    given = {"text": False, "steps": 1, "measures": Measures(None, ()), "check": Stop(3)}
+    with pytest.raises(Cancelled):
         showcase(evaluate("fire - 2*water", pocket), tmp_path / "out", pocket, {"image": partial(ToyPicture, (3, 16, 16))}, **given)
-    assert [done for done, _ in told] == [0, 1] and told[0][1] == "fire - 2*water"
-    assert list(tmp_path.iterdir()) == []
+    assert given["check"].calls == 3 and list(tmp_path.iterdir()) == []
