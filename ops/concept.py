@@ -91,7 +91,7 @@ class Concept:
 
         MediaError (a ValueError) for a file that cannot be read.
         """
-        name = _name("image", image)
+        name, source = _name("image", image), "image" if isinstance(image, Tensor) else os.fspath(image)
         if not isinstance(image, Tensor):
             image = read_image(image)
         pixels = _media(image, "image", 4, "[3, H, W] or [1, 3, H, W] with values in 0..1")
@@ -100,7 +100,7 @@ class Concept:
                 f"image has shape {tuple(pixels.shape)} and values {pixels.min():.3g}..{pixels.max():.3g}, "
                 "expected 3 channels in 0..1"
             )
-        _large_enough(pixels, "image")
+        _large_enough(pixels, source)
         with torch.no_grad():
             return cls.from_embedding(encoder.image(pixels), encoder.space, name)
 
@@ -126,7 +126,7 @@ class Concept:
 
         MediaError (a ValueError) for a file that cannot be read or has one frame; ValueError for a tensor of one.
         """
-        name = _name("video", video)
+        name, source = _name("video", video), "video" if isinstance(video, Tensor) else os.fspath(video)
         if not isinstance(video, Tensor):
             video, fps = read_video(video)
         frames = _media(video, "video", 5, "[T, 3, H, W] or [1, T, 3, H, W] with values in 0..1")
@@ -134,7 +134,7 @@ class Concept:
             raise ValueError(f"video has {frames.shape[1]} frames of {frames.shape[2]} channels, expected 2 or more of 3")
         if frames.min() < -1e-3 or frames.max() > 1 + 1e-3:
             raise ValueError(f"video has values {frames.min():.3g}..{frames.max():.3g}, expected 0..1")
-        _large_enough(frames, "video")
+        _large_enough(frames, source)
         with torch.no_grad():
             return cls.from_embedding(encoder.video(frames, fps), encoder.space, name)
 
@@ -387,10 +387,10 @@ def _media(tensor: Tensor, kind: str, dimensions: int, expected: str) -> Tensor:
     return finite(tensor, kind)
 
 
-def _large_enough(pixels: Tensor, kind: str) -> None:
+def _large_enough(pixels: Tensor, source: str) -> None:
     height, width = pixels.shape[-2:]
     if min(height, width) < SMALLEST:
-        raise ValueError(f"{kind} is {width} x {height} pixels, expected at least {SMALLEST} a side: there is nothing to see in it")
+        raise ValueError(f"{source} is {width} x {height} pixels, expected at least {SMALLEST} a side: there is nothing to see in it")
 
 
 def _name(modality: Modality, source: str | os.PathLike | Tensor) -> Written:
