@@ -137,7 +137,7 @@ def _showcase(options: argparse.Namespace) -> None:
     from .ops.evaluate.judgement import Court
     from .ops.evaluate.judges import load as judge
     from .ops.run_record import asked, finished
-    from .ops.showcase import Measures, showcase, slug, write_gallery
+    from .ops.showcase import Measures, require_own_gallery, showcase, slug, write_gallery
 
     targets = batch.targets(options.targets, options.file)
     device = pick_device(options.device)
@@ -146,6 +146,7 @@ def _showcase(options: argparse.Namespace) -> None:
         device = pick_device("cpu")
     wanted = [name for name in MODALITIES if not options.modality or any(name in names for names in options.modality)]
     _writable(options.out)
+    require_own_gallery(options.out)
     drawn = {medium: name for medium, name in catalogue.chosen(_names(options.generator)).items() if medium in wanted}
     if options.modality and (lacking := [name for name in wanted if name not in drawn and name != "text"]):
         raise ValueError(f"--modality {lacking[0]}: --generator {options.generator} makes none; add one that does, or pocket")

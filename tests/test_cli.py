@@ -100,6 +100,12 @@ def test_out_that_is_a_file_gets_a_line(capsys, tmp_path):
     assert (tmp_path / "file").read_text() == "mine"
 
 
+def test_somebody_elses_page_is_not_replaced_by_the_gallery(capsys, tmp_path):
+    (tmp_path / "index.html").write_text("mine")
+    assert "no gallery" in refused(capsys, "showcase", "fire", "--out", str(tmp_path), *QUICKLY)
+    assert [path.name for path in tmp_path.iterdir()] == ["index.html"] and (tmp_path / "index.html").read_text() == "mine"
+
+
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write everywhere")
 def test_out_without_permission_gets_a_line(capsys, tmp_path):
     tmp_path.chmod(0o500)

@@ -28,7 +28,7 @@ from concept_algebra.ops.interpret.bundle import Bundle
 from concept_algebra.ops.media import read_audio, read_image, read_video
 from concept_algebra.ops.report_instruments import NOTHING, ROWS, readings, table
 from concept_algebra.ops.run_record import versions
-from concept_algebra.ops.showcase import READINGS, picture, showcase, slug, write_gallery
+from concept_algebra.ops.showcase import PAGE, READINGS, picture, showcase, slug, write_gallery
 from concept_algebra.ops.space import UncalibratedSpace
 from concept_algebra.ops.tracks import both
 
@@ -414,6 +414,16 @@ def test_gallery_links_every_folder(tmp_path, concept, encoder):
     page = _Page(write_gallery(tmp_path).read_text())
     assert {f"{first.name}/index.html", f"{second.name}/index.html"} <= set(page.links)
     assert sum(link.startswith("data:image/png") for link in page.links) == 1
+
+
+def test_a_gallery_takes_the_place_of_an_earlier_one_and_of_no_other_page(tmp_path, concept, encoder):
+    (tmp_path / PAGE).write_text("<h1>My concept algebra gallery</h1>")
+    showcase(concept, tmp_path, encoder, {}, steps=2)
+    with pytest.raises(FileExistsError, match="index.html is there already and is no gallery"):
+        write_gallery(tmp_path)
+    assert (tmp_path / PAGE).read_text() == "<h1>My concept algebra gallery</h1>"
+    (tmp_path / PAGE).unlink()
+    assert write_gallery(tmp_path).read_text() == write_gallery(tmp_path).read_text()
 
 
 @pytest.mark.parametrize("other", ["{}", "[1]", "not JSON", '{"expression": "x", "text": 3}'])
