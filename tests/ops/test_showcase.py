@@ -16,7 +16,7 @@ import torch
 from toys import SmallEncoder, ToyClip, ToyPicture, ToySound
 
 from concept_algebra.ops import report
-from concept_algebra.ops.atomic import built_aside
+from concept_algebra.ops.atomic import built_aside, write_text
 from concept_algebra.ops.concept import Concept
 from concept_algebra.ops.evaluate.card import Card
 from concept_algebra.ops.evaluate.card_markdown import stability_told
@@ -250,6 +250,13 @@ def test_parents_made_for_a_failed_folder_go_too(tmp_path):
         with built_aside(tmp_path / "b" / "c" / "d"):
             raise ValueError
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_cannot_be_written_is_named_where_it_would_have_been(tmp_path):
+    with pytest.raises(OSError) as caught, built_aside(tmp_path / "new") as aside:
+        write_text(aside / "missing" / "run.json", "{}")
+    assert str(caught.value) == f"could not write {tmp_path / 'new' / 'missing' / 'run.json'}: No such file or directory"
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_somebody_else_has_put_there_hides_no_error(tmp_path):
