@@ -263,7 +263,10 @@ def test_concepts_do_not_change(encoder):
         (lambda e: Concept.from_image(torch.zeros(3, 0, 4), e), "expected one float"),
         (lambda e: Concept.from_audio(torch.zeros(1, 100), e), "audio is silent"),
         (lambda e: Concept.from_audio(torch.zeros(100), e), r"expected one float \[C, T\]"),
+        (lambda e: Concept.from_audio(torch.full((1, 100), 3e4), e), r"audio has values 3e\+04..3e\+04, expected -1..1"),
         (lambda e: Concept.from_video(torch.zeros(1, 3, 4, 4), e), "video has 1 frames"),
+        (lambda e: Concept.from_video(torch.rand(2, 3, 16, 16), e, 0.0), "fps is 0.0, expected a positive number"),
+        (lambda e: Concept.from_video(torch.rand(2, 3, 16, 16), e, float("nan")), "fps is nan"),
         (lambda e: Concept.from_video(torch.full((2, 3, 4, 4), -1.0), e), "values -1..-1"),
     ],
 )
