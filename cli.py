@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
-import pkgutil
 import sys
 import warnings
 from collections.abc import Sequence
@@ -138,7 +137,7 @@ def _showcase(options: argparse.Namespace) -> None:
     from .ops.evaluate.judgement import Court
     from .ops.evaluate.judges import load as judge
     from .ops.run_record import asked, finished
-    from .ops.showcase import Measures, showcase, slug, write_gallery
+    from .ops.showcase import Measures, require_own_gallery, showcase, slug, write_gallery
 
     targets = batch.targets(options.targets, options.file)
     device = pick_device(options.device)
@@ -147,6 +146,7 @@ def _showcase(options: argparse.Namespace) -> None:
         device = pick_device("cpu")
     wanted = [name for name in MODALITIES if not options.modality or any(name in names for names in options.modality)]
     _writable(options.out)
+    require_own_gallery(options.out)
     drawn = {medium: name for medium, name in catalogue.chosen(_names(options.generator)).items() if medium in wanted}
     if options.modality and (lacking := [name for name in wanted if name not in drawn and name != "text"]):
         raise ValueError(f"--modality {lacking[0]}: --generator {options.generator} makes none; add one that does, or pocket")
@@ -224,18 +224,18 @@ def _writable(out: str) -> None:
 
 def _bench(options: argparse.Namespace) -> None:
     from . import benchmarks
+    from .ops.plain import with_nulls
 
-    known = sorted(module.name for module in pkgutil.iter_modules(benchmarks.__path__))
+    # told apart from the parts of others by their text: importing all of them for a list would take seconds
+    known = sorted(path.stem for path in Path(benchmarks.__file__).parent.glob("*.py") if "\ndef run(" in path.read_text("utf-8"))
     if options.name not in known:
         raise ValueError(f"no benchmark '{options.name}'; there are: {', '.join(known) or 'none'}")
     module = importlib.import_module(f"{benchmarks.__name__}.{options.name}")
-    if not hasattr(module, "run"):
-        raise ValueError(f"benchmarks/{options.name}.py is a part of another benchmark and is not run by itself")
     rows, figures = module.run(options.quick)
     widths = [max(len(str(cell)) for cell in column) for column in zip(*rows)]
     for row in rows:
         print("  ".join(f"{cell!s:<{width}}" for cell, width in zip(row, widths)).rstrip())
-    print(json.dumps(figures))
+    print(json.dumps(with_nulls(figures), allow_nan=False))
 
 
 if __name__ == "__main__":

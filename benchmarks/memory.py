@@ -50,7 +50,7 @@ def run(quick: bool) -> tuple[list[tuple], dict]:
         later = counted("video", memory_published.clip(memory_published.LTX_095_VAE), encoder, together)
         rows += [("LTX-Video 0.9.5", "", "", "", ""), *map(shown, later)]
         figures["full_run_ltx_095_gb"] = most(everything + later)
-        told, figures["measured"] = memory_measured.run()
+        told, figures["measured"] = memory_measured.measured()
         rows += told
     return rows, figures
 

@@ -17,7 +17,7 @@ from .memory_meter import fused_attention
 from .memory_phases import step
 
 
-def run(side: int = memory_published.SIDE) -> tuple[list[tuple[str, ...]], dict[str, float | None]]:
+def measured(side: int = memory_published.SIDE) -> tuple[list[tuple[str, ...]], dict[str, float | None]]:
     """Rows for the table and the same figures: GB of an honest step and of a flair step beside the weights, counted on meta, counted as it ran,
     and by the process's own peak."""
     phases = {

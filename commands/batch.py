@@ -9,7 +9,7 @@ from pathlib import Path
 def targets(given: Sequence[str], file: Path | None) -> list[str]:
     """The targets given and those that a file lists, a line each, # for remarks; one that is named twice counts once.
 
-    ValueError for none, and for a file that cannot be read as text; OSError for one that is not there.
+    ValueError for none, and for a file that cannot be read as text; OSError for one that is not there or is a folder.
     """
     from ..ops.written import lines_of
 
@@ -17,6 +17,8 @@ def targets(given: Sequence[str], file: Path | None) -> list[str]:
     if file is not None:
         try:
             listed = lines_of(file.read_text("utf-8-sig"))
+        except OSError as error:
+            raise OSError(f"--targets {file}: {error.strerror}, expected a text file") from error
         except UnicodeDecodeError:
             raise ValueError(f"--targets {file} is not text in UTF-8, expected an expression a line") from None
         if not listed:

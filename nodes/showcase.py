@@ -20,7 +20,7 @@ from ..ops.report import Target
 from ..ops.residency import Part
 from ..ops.rounding import rounded
 from ..ops.sheet import sheet
-from ..ops.showcase import Measures, showcase, write_gallery
+from ..ops.showcase import Measures, require_own_gallery, showcase, write_gallery
 from ..ops.space import Modality
 from . import host
 from .drawing import Watching, at_work, chosen, hold, telling
@@ -90,6 +90,7 @@ class Showcase(io.ComfyNode):
         judge: HostedEncoder | None = None, second_judge: HostedEncoder | None = None,
     ) -> io.NodeOutput:  # fmt: skip
         out = host.output_folder(filename_prefix.strip() or "showcase")
+        require_own_gallery(out)
         concept.space.require(encoder.encoder.space)
         drawing = drawers({"image": image, "audio": audio, "video": video}, encoder, prior)
         judges = [each for each in (judge, second_judge) if each]

@@ -47,16 +47,17 @@ def write_text(path: str | os.PathLike, text: str) -> None:
 def built_aside(folder: Path) -> Iterator[Path]:
     """Yield an empty folder beside `folder`; on success it takes that name and an earlier folder of that name goes.
 
-    On any error it goes away without a trace, with the parents made for it, and an earlier folder stays. Where the process is killed
-    before the new folder has its name, `put_back` gives the earlier one its own again; the next call beside it begins with that.
+    On any error it goes away without a trace, with the parents made for it, and an earlier folder stays. An OSError of a file in
+    it is raised again with the name that the file would have had. Where the process is killed before the new folder has its
+    name, `put_back` gives the earlier one its own again; the next call beside it begins with that.
     """
     parent = folder.parent
     made = [path for path in (parent, *parent.parents) if not path.exists()]
     parent.mkdir(parents=True, exist_ok=True)
     put_back(parent)
     aside = Path(tempfile.mkdtemp(prefix=".", suffix=PART, dir=parent))
+    whole, earlier = aside / WHOLE, aside / EARLIER / folder.name
     try:
-        whole, earlier = aside / WHOLE, aside / EARLIER / folder.name
         whole.mkdir()
         earlier.parent.mkdir()
         yield whole
@@ -68,11 +69,13 @@ def built_aside(folder: Path) -> Iterator[Path]:
             if earlier.exists() and not folder.exists():
                 os.replace(earlier, folder)
             raise
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(aside, ignore_errors=True)
         with suppress(OSError):  # somebody else has put something there: that is no news beside what went wrong
             for path in made:
                 path.rmdir()
+        if isinstance(error, OSError) and str(aside) in str(error):
+            raise OSError(str(error).replace(str(whole), str(folder))) from error
         raise
     shutil.rmtree(aside, ignore_errors=True)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 WIDTH, HEIGHT = 360, 190
-LEFT, RIGHT, TOP, BOTTOM = 38, 66, 10, 24
+LEFT, RIGHT, TOP, BOTTOM = 54, 66, 10, 24
 
 
 def curves(series: Mapping[str, Sequence[tuple[float, float]]], label: str) -> str:

@@ -320,4 +320,5 @@ def as_bytes(pixels: Tensor) -> np.ndarray:
 
 
 def _line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    # FFmpeg's errors begin with a number of its own and end with the file's name, which stands before them already
+    return getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]

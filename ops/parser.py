@@ -19,6 +19,14 @@ LONGEST, DEEPEST = 10_000, 50
 FUNCTIONS = (*MEDIA, "slerp", "feature", *EDITS, "coded", "recoded")
 OPERATORS = {"|": "|", "&": "&", "+": "+", "-": "-", "\u2212": "-", "*": "*", "\u00d7": "*", "(": "(", ")": ")", ",": ","}
 OF_CODES = {"union": "|", "meet": "&", "intersection": "&"}
+CALLED = {"picture": "image", "photo": "image", "sound": "audio", "clip": "video", "film": "video"}
+QUOTES, DASHES = "'`\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb", "\u2010\u2011\u2012\u2013\u2014\u2015"
+INSTEAD = {
+    **dict.fromkeys(QUOTES, 'expected straight double quotes, as in "route 66"'),
+    **dict.fromkeys(DASHES, "expected '-' for a minus"),
+    **dict.fromkeys("/%\u00f7", "expected a weight as a number, as in 0.5*fire"),
+}
+"""What somebody wanted who wrote a character that no expression has; text editors make some of them by themselves."""
 AN_OPERATOR = "'+', '-', '*', '|', '&'"
 A_CONCEPT = "a word, a quoted phrase, a number with '*', '(' or a function"
 
@@ -27,6 +35,7 @@ class ExpressionError(ValueError):
     """A mistake in an expression: what was expected, the expression, and a caret under the place.
 
     position: index of the character where it goes wrong; len(text) when the expression ends too early.
+    lines: the same in one line, where a caret could stand under nothing.
     """
 
     def __init__(self, message: str, text: str, position: int):
@@ -35,6 +44,7 @@ class ExpressionError(ValueError):
         shown = "".join(c if c.isprintable() else " " for c in text[start : position + 40])
         # East Asian letters take two columns of a terminal.
         columns = sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in shown[: position - start])
+        self.lines = [f"{message} (at character {position + 1} of: {shown.strip()})" if shown.strip() else message]
         super().__init__(f"{message} (at character {position + 1})\n  {shown}\n  {' ' * columns}^")
 
 
@@ -109,6 +119,8 @@ class _Parser:
                 self.fail(f"expected a number: only numbers multiply a concept{self.found()}")
             if self.token.kind == "*":
                 self.next()
+            elif node is None and self.token.kind == "," and self.text[self.at : self.at + 1].isdigit():
+                self.fail("expected a point before the decimals, as in 0.3*fire, found ','")
             elif node is None:
                 self.fail(f"expected '*' after the number {self.last.text}{self.found()}")
             else:
@@ -140,7 +152,8 @@ class _Parser:
 
     def function(self, name: _Token) -> Node:
         if name.text not in FUNCTIONS:
-            near = difflib.get_close_matches(name.text.lower(), FUNCTIONS, 1)
+            called = CALLED.get(name.text.lower())
+            near = [called] if called else difflib.get_close_matches(name.text.lower(), FUNCTIONS, 1)
             sign = OF_CODES.get(name.text.lower())
             hint = f"write a {sign} b" if sign else f"did you mean {near[0]}?" if near else f"expected {', '.join(FUNCTIONS)}, or quotes around a phrase"
             self.fail(f"unknown function '{name.text}', {hint}", name.start)
@@ -229,7 +242,8 @@ class _Parser:
         if text[start] in OPERATORS:
             self.at += 1
             return _Token(OPERATORS[text[start]], text[start], start)
-        self.fail(f"{text[start]!r} cannot stand here; put a phrase with such characters in double quotes", start)
+        instead = INSTEAD.get(text[start], "put a phrase with such characters in double quotes")
+        self.fail(f"{text[start]!r} cannot stand here; {instead}", start)
 
     def scan_quoted(self) -> _Token:
         start, self.at = self.at, self.at + 1
@@ -241,7 +255,10 @@ class _Parser:
         self.fail("this quote is never closed, expected another '\"'", start)
 
     def found(self) -> str:
-        return ", but the expression ends" if self.token.kind == "end" else f", found '{self.token.text}'"
+        if self.token.kind == "end":
+            return ", but the expression ends"
+        numbered = self.token.kind == "number" and self.last is not None and self.last.kind == "word"
+        return f", found '{self.token.text}'" + ("; a phrase with a number in it goes in quotes" if numbered else "")
 
     def fail(self, message: str, position: int | None = None) -> NoReturn:
         raise ExpressionError(message, self.text, self.token.start if position is None else position)

@@ -27,6 +27,8 @@ from .space import Modality
 
 THUMBNAILS = 8
 TYPES = {".png": "image/png", ".wav": "audio/wav", ".mp4": "video/mp4"}
+GALLERY = '<header><p class="mark">concept algebra <i>gallery</i></p><h1>Concept algebra</h1></header>'
+"""The head of a gallery, by which an earlier one is known from somebody else's page."""
 NAMES: dict[Modality, str] = {"text": "In words", "image": "Picture", "audio": "Sound", "video": "Video"}
 
 
@@ -58,7 +60,7 @@ class Target:
 
 def page(target: Target) -> str:
     """The whole index.html of one target, with its media in it; they also lie beside it, for who wants them."""
-    parts = [_header(_formula(target.expression), "showcase")]
+    parts = [f'<header><p class="mark">concept algebra <i>showcase</i></p><h1>{_formula(target.expression)}</h1></header>']
     if target.said:
         composition, bundle, card = target.said
         parts.append(_section("text", verdict(card.verdict) + _said(composition) + _words(target.words) + readings([bundle])))
@@ -78,7 +80,7 @@ def gallery(entries: list[tuple[str, str, str | None, Tensor | None]]) -> str:
         shown = f'<img src="{data_uri(picture)}" alt="">' if picture is not None else '<span class="blank"></span>'
         said = f"<small>{escape(phrase)}</small>" if phrase else ""
         cards.append(f'<li><a href="{escape(folder, quote=True)}/index.html">{shown}<b>{_formula(expression)}</b>{said}</a></li>')
-    return _document("Concept algebra", _header("Concept algebra", "gallery") + f'<ul class="gallery">{"".join(cards)}</ul>')
+    return _document("Concept algebra", GALLERY + f'<ul class="gallery">{"".join(cards)}</ul>')
 
 
 def data_uri(pixels: Tensor) -> str:
@@ -110,10 +112,6 @@ def _document(title: str, body: str) -> str:
         f"<title>{escape(title)}</title><style>{STYLE}</style></head>"
         f"<body><main>{body}</main><script>{SCRIPT}</script></body></html>\n"
     )
-
-
-def _header(title: str, kind: str) -> str:
-    return f'<header><p class="mark">concept algebra <i>{kind}</i></p><h1>{title}</h1></header>'
 
 
 def _formula(expression: str) -> str:

@@ -193,7 +193,10 @@ def showcase(
 
 
 def write_gallery(out: str | os.PathLike) -> Path:
-    """Write `out`/index.html over every showcase folder in `out`, leaving out what is none; returns its path. Raises OSError."""
+    """Write `out`/index.html over every showcase folder in `out`, leaving out what is none; returns its path.
+
+    Raises OSError, and FileExistsError as `require_own_gallery`.
+    """
     from .media import read_image
 
     entries = []
@@ -204,9 +207,17 @@ def write_gallery(out: str | os.PathLike) -> Path:
         face = path.with_name("image-natural.png")
         said = (run["text"] or {}).get("phrase")
         entries.append((run["expression"], path.parent.name, said, read_image(face)[0] if face.exists() else None))
+    require_own_gallery(out)
     path = Path(out) / PAGE
     write_text(path, report.gallery(entries))
     return path
+
+
+def require_own_gallery(out: str | os.PathLike) -> None:
+    """FileExistsError where `out`/index.html is somebody else's page, which the gallery would take the place of."""
+    path = Path(out) / PAGE
+    if path.exists() and (not path.is_file() or report.GALLERY not in path.read_text("utf-8", "replace")):
+        raise FileExistsError(f"{path} is there already and is no gallery of showcases: move it, or choose another folder")
 
 
 def slug(expression: str) -> str:

@@ -33,8 +33,9 @@ def test_no_target_is_an_error_that_says_what_is_wanted(tmp_path):
     for given, told in ((tmp_path / "empty.txt", "lists no target"), (tmp_path / "binary.txt", "UTF-8"), (None, "no target was given")):
         with pytest.raises(ValueError, match=told):
             targets([], given)
-    with pytest.raises(OSError, match="nowhere"):
-        targets([], tmp_path / "nowhere")
+    for given, told in ((tmp_path / "nowhere", "nowhere: No such file"), (tmp_path, ": Is a directory")):
+        with pytest.raises(OSError, match=f"^--targets .*{told}.*, expected a text file$"):
+            targets([], given)
 
 
 def test_a_batch_goes_on_where_it_stopped(tmp_path, capsys):

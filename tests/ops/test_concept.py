@@ -17,6 +17,7 @@ from concept_algebra.ops.centring import off_centre
 from concept_algebra.ops.concept import Concept
 from concept_algebra.ops.expression import evaluate
 from concept_algebra.ops.features.code import LEFTOVER, DictionaryMismatch
+from concept_algebra.ops.media import write_mp4, write_png
 from concept_algebra.ops.space import SpaceMismatch, UncalibratedSpace
 
 words = st.sampled_from(["fire", "water", "ice", "sad clown", "t-shirt", "42", "a + b"])
@@ -262,7 +263,10 @@ def test_concepts_do_not_change(encoder):
         (lambda e: Concept.from_image(torch.zeros(3, 0, 4), e), "expected one float"),
         (lambda e: Concept.from_audio(torch.zeros(1, 100), e), "audio is silent"),
         (lambda e: Concept.from_audio(torch.zeros(100), e), r"expected one float \[C, T\]"),
+        (lambda e: Concept.from_audio(torch.full((1, 100), 3e4), e), r"audio has values 3e\+04..3e\+04, expected -1..1"),
         (lambda e: Concept.from_video(torch.zeros(1, 3, 4, 4), e), "video has 1 frames"),
+        (lambda e: Concept.from_video(torch.rand(2, 3, 16, 16), e, 0.0), "fps is 0.0, expected a positive number"),
+        (lambda e: Concept.from_video(torch.rand(2, 3, 16, 16), e, float("nan")), "fps is nan"),
         (lambda e: Concept.from_video(torch.full((2, 3, 4, 4), -1.0), e), "values -1..-1"),
     ],
 )
@@ -325,6 +329,15 @@ def test_a_picture_with_nothing_to_see_is_refused(encoder, pixels):
         Concept.from_image(pixels, encoder)
     with pytest.raises(ValueError, match="at least 8 a side"):
         Concept.from_video(pixels.expand(2, -1, -1, -1), encoder)
+
+
+def test_of_several_files_the_one_with_nothing_to_see_is_named(encoder, tmp_path):
+    write_png(tmp_path / "dot.png", torch.rand(3, 1, 1))
+    with pytest.raises(ValueError, match=r"dot\.png is 1 x 1 pixels"):
+        Concept.from_image(tmp_path / "dot.png", encoder)
+    write_mp4(tmp_path / "dots.mp4", torch.rand(2, 3, 2, 2), 8.0)
+    with pytest.raises(ValueError, match=r"dots\.mp4 is 2 x 2 pixels"):
+        Concept.from_video(tmp_path / "dots.mp4", encoder)
 
 
 @pytest.fixture(scope="module")

@@ -40,6 +40,12 @@ def test_ticks_cover_the_range_and_are_few(low, span):
     assert ticks == sorted(set(ticks))
 
 
+def test_the_sign_of_a_small_number_is_not_cut_off():
+    texts = [t for t in ET.fromstring(curves({"a": [(0, -0.045), (1, 0.04)]}, "one")).iter("text") if t.get("text-anchor") == "end"]
+    assert "-0.025" in [t.text for t in texts]
+    assert all(float(t.get("x")) >= 7 * len(t.text) for t in texts if t.text != "1")  # seven units a letter, as broad as a page's get
+
+
 def test_end_labels_keep_apart():
     svg = curves({"a": [(0, 0), (1, 0.5)], "b": [(0, 0), (1, 0.5)], "c": [(0, 0), (1, 0.0)]}, "three")
     heights = sorted(float(t.get("y")) for t in ET.fromstring(svg).iter("text") if t.get("class"))

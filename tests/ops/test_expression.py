@@ -108,6 +108,15 @@ def test_parse(text, tree):
         ('fire + " "', 7, "the quoted phrase is empty"),
         ("fire ^ water", 5, "'\\^' cannot stand here"),
         ("a.b", 1, "'.' cannot stand here"),
+        ("'sad clown' + fire", 0, 'expected straight double quotes, as in "route 66"'),
+        ("image(\u201cphoto.jpg\u201d)", 6, "expected straight double quotes"),
+        ("fire \u2013 water", 5, "expected '-' for a minus"),
+        ("fire / 2", 5, r"expected a weight as a number, as in 0.5\*fire"),
+        ("30% fire", 2, "expected a weight as a number"),
+        ("0,3*fire", 1, r"expected a point before the decimals, as in 0.3\*fire"),
+        ("route 66", 6, "found '66'; a phrase with a number in it goes in quotes"),
+        ("(route 66)", 7, "found '66'; a phrase with a number in it goes in quotes"),
+        ('sound("a.wav")', 0, "unknown function 'sound', did you mean audio?"),
         ("union(fire, water)", 0, r"unknown function 'union', write a \| b"),
         ("fire |", 6, "expected a word.*but the expression ends"),
         ("feature(fur)", 8, r"expected a name of a feature in quotes, as in feature\(\"name\"\), found 'fur'"),
@@ -128,6 +137,15 @@ def test_mistakes_are_placed_and_say_what_was_expected(text, position, message):
     assert caught.value.position == position
     head, shown, caret = str(caught.value).split("\n")
     assert f"(at character {position + 1})" in head and caret.strip() == "^"
+
+
+def test_a_terminal_gets_the_place_in_one_line():
+    with pytest.raises(ExpressionError) as caught:
+        parse("fire *   water")
+    assert caught.value.lines == ["expected a number: only numbers multiply a concept, found 'water' (at character 10 of: fire *   water)"]
+    with pytest.raises(ExpressionError) as caught:
+        parse("  ")
+    assert caught.value.lines == [f"the expression is empty, expected {parser.A_CONCEPT}"]
 
 
 def test_the_caret_stands_under_the_place():

@@ -296,7 +296,8 @@ def test_missing_empty_unknown_and_folder(tmp_path, reader):
     ]:
         with pytest.raises(MediaError, match=message) as caught:
             reader(tmp_path / name)
-        assert "\n" not in str(caught.value) and name.strip(".") in str(caught.value)
+        said = str(caught.value)
+        assert "\n" not in said and name.strip(".") in said and "Errno" not in said and said.count("text.png") < 2
 
 
 def test_the_wrong_kind_of_file(tmp_path):

@@ -18,7 +18,7 @@ from PIL import Image
 from toys import SmallEncoder, ToyClip, ToyPicture, ToySound
 
 from concept_algebra.ops import report
-from concept_algebra.ops.atomic import EARLIER, PART, WHOLE, built_aside
+from concept_algebra.ops.atomic import EARLIER, PART, WHOLE, built_aside, write_text
 from concept_algebra.ops.concept import Concept
 from concept_algebra.ops.evaluate.card import Card
 from concept_algebra.ops.evaluate.card_markdown import stability_told
@@ -30,7 +30,7 @@ from concept_algebra.ops.interpret.bundle import Bundle
 from concept_algebra.ops.media import read_audio, read_image, read_video
 from concept_algebra.ops.report_instruments import NOTHING, ROWS, readings, table
 from concept_algebra.ops.run_record import versions
-from concept_algebra.ops.showcase import READINGS, picture, showcase, slug, write_gallery
+from concept_algebra.ops.showcase import PAGE, READINGS, picture, showcase, slug, write_gallery
 from concept_algebra.ops.space import UncalibratedSpace
 from concept_algebra.ops.tracks import both
 
@@ -273,6 +273,13 @@ def test_parents_made_for_a_failed_folder_go_too(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_file_that_cannot_be_written_is_named_where_it_would_have_been(tmp_path):
+    with pytest.raises(OSError) as caught, built_aside(tmp_path / "new") as aside:
+        write_text(aside / "missing" / "run.json", "{}")
+    assert str(caught.value) == f"could not write {tmp_path / 'new' / 'missing' / 'run.json'}: No such file or directory"
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_somebody_else_has_put_there_hides_no_error(tmp_path):
     with pytest.raises(ValueError, match="what went wrong"):
         with built_aside(tmp_path / "b" / "c"):
@@ -446,6 +453,16 @@ def test_a_folder_that_a_kill_has_taken_from_its_place_is_back_in_the_gallery(tm
     folder.rename(aside / EARLIER / folder.name)
     assert "fire-plus-water/index.html" in _Page(write_gallery(tmp_path).read_text()).links
     assert {path.name for path in tmp_path.iterdir()} == {folder.name, "index.html"}
+
+
+def test_a_gallery_takes_the_place_of_an_earlier_one_and_of_no_other_page(tmp_path, concept, encoder):
+    (tmp_path / PAGE).write_text("<h1>My concept algebra gallery</h1>")
+    showcase(concept, tmp_path, encoder, {}, steps=2)
+    with pytest.raises(FileExistsError, match="index.html is there already and is no gallery"):
+        write_gallery(tmp_path)
+    assert (tmp_path / PAGE).read_text() == "<h1>My concept algebra gallery</h1>"
+    (tmp_path / PAGE).unlink()
+    assert write_gallery(tmp_path).read_text() == write_gallery(tmp_path).read_text()
 
 
 @pytest.mark.parametrize("other", ["{}", "[1]", "not JSON", '{"expression": "x", "text": 3}'])
