@@ -102,8 +102,8 @@ def test_a_folder_outside_the_output_is_refused(server):
 
 @pytest.mark.parametrize("generator, shape", [("pocket audio", 2), ("pocket video", 3)])
 def test_a_sound_and_a_clip_are_read_too(server, generator, shape):
-    outputs = server.run(read("bell", generator, prefix=f"kept/{generator.split()[1]}"))
-    (folder,) = (server.folder / "output" / "kept").glob(f"{generator.split()[1]}_*")
+    outputs = server.run(read("bell", generator, prefix=f"readings/{generator.split()[1]}"))
+    (folder,) = (server.folder / "output" / "readings").glob(f"{generator.split()[1]}_*")
     bundle = Bundle.load(folder)
     assert [found.of for found in bundle.maps] == ["bell", None] and all(found.values.dim() == shape for found in bundle.maps)
     assert len(outputs["reading"]["maps"][0]) == 2
