@@ -13,6 +13,16 @@ from concept_algebra.ops.signal import FLOOR, FRAMES, MELS
 SILENCE = math.log(FLOOR)
 
 
+def loudness(mels: Tensor) -> Tensor:
+    """The log of each clip's mean power [B, 1, 1]."""
+    return mels.exp().mean((1, 2), keepdim=True).log()
+
+
+def as_loud_as(mels: Tensor, other: Tensor) -> Tensor:
+    """Other clips, each brought to the mean power of its neighbour in mels."""
+    return other + (loudness(mels) - loudness(other))
+
+
 def equalise(mels: Tensor, rng: torch.Generator) -> Tensor:
     """A smooth random gain along the mel axis, about 5 dB, and a shift of the axis by up to two bins."""
     knots = torch.randn(len(mels), 1, 7, generator=rng) * 1.2
@@ -69,7 +79,7 @@ def repeat(mels: Tensor, rng: torch.Generator) -> Tensor:
 
 def hiss(mels: Tensor, rng: torch.Generator) -> Tensor:
     """Steady noise of a random tilt under the sound; power in a bin is exponentially distributed."""
-    level = mels.exp().mean((1, 2), keepdim=True).log() - 2 - 5 * torch.rand(len(mels), 1, 1, generator=rng)
+    level = loudness(mels) - 2 - 5 * torch.rand(len(mels), 1, 1, generator=rng)
     tilt = torch.randn(len(mels), 1, 1, generator=rng) * 1.5 * torch.linspace(-1, 1, MELS)[None, :, None]
     fluctuation = torch.rand(mels.shape, generator=rng).clamp(1e-4, 1 - 1e-4).log().neg().log() * 0.5
     return torch.logaddexp(mels, level + tilt + fluctuation)

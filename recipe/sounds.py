@@ -70,11 +70,8 @@ class Studio:
 
     def font(self, r, bank: int, preset: int) -> str:
         """One of the General MIDI fonts that have this preset."""
-        return "gm" if r.uniform() < 0.5 or not self.has("general", bank, preset) else "general"
-
-    def has(self, player: str, bank: int, preset: int) -> bool:
-        synth, font = self.players[player]
-        return synth.sfpreset_name(font, bank, preset) is not None
+        synth, font = self.players["general"]
+        return "gm" if r.uniform() < 0.5 or synth.sfpreset_name(font, bank, preset) is None else "general"
 
     def play(self, player: str, bank: int, preset: int, notes: list[tuple[float, float, int, int]], drums: bool = False) -> np.ndarray:
         """Notes (start s, length s, key, velocity) as LENGTH mono samples at RATE."""

@@ -28,7 +28,7 @@ from .export import ship, weights
 from .loop import options, started, train
 from .names import hits, matching_loss
 from .real_sounds import load_real
-from .sound_augmentation import SILENCE, compress, equalise, hiss, mask, narrow, repeat, smear, stretch
+from .sound_augmentation import SILENCE, as_loud_as, compress, equalise, hiss, mask, narrow, repeat, smear, stretch
 from .sound_names import CONCEPTS
 from .sounds import load_sounds
 from .language import language
@@ -114,13 +114,11 @@ class Sounds:
         mels = torch.where(coin(0.6) & ~said, mels + torch.randn(size, 1, 1, generator=rng) * 1.5, mels)
         guest = torch.randint(self.count, (size,), generator=rng)
         mixed = coin(0.15) & ~said & (self.second[rows] < 0)[:, None, None] & (self.second[guest] < 0)[:, None, None]
-        other = self.mels[guest].float()
-        balance = mels.exp().mean((1, 2), keepdim=True).log() - other.exp().mean((1, 2), keepdim=True).log()
-        mels = torch.where(mixed, torch.logaddexp(mels, other + balance + torch.randn(size, 1, 1, generator=rng)), mels)
+        other = as_loud_as(mels, self.mels[guest].float())
+        mels = torch.where(mixed, torch.logaddexp(mels, other + torch.randn(size, 1, 1, generator=rng)), mels)
         mels = torch.where(coin(0.12), repeat(mels, rng), mels)
         mels = torch.where(coin(0.3), smear(mels, rng), mels)
-        beside = self.mels[torch.randint(self.count, (size,), generator=rng)].float()
-        beside = beside + mels.exp().mean((1, 2), keepdim=True).log() - beside.exp().mean((1, 2), keepdim=True).log()
+        beside = as_loud_as(mels, self.mels[torch.randint(self.count, (size,), generator=rng)].float())
         mels = torch.where(coin(0.2), torch.logaddexp(mels, beside - 1.8 - 3 * torch.rand(size, 1, 1, generator=rng)), mels)
         mels = torch.where(coin(0.3), hiss(mels, rng), mels)
         mels = torch.where(coin(0.3), narrow(mels, rng), mels).clamp_min(SILENCE)

@@ -20,7 +20,7 @@ def packed(files: dict[str, bytes | dict]) -> bytes:
     entries, contents = b"", b""
     for name, content in files.items():
         child = isinstance(content, dict)
-        content = packed(content)[0:] if child else content
+        content = packed(content) if child else content
         entry = name.encode().ljust(260, b"\0") + struct.pack("<5i", 0, child, len(content), 0, len(contents))
         entries += entry.ljust(316, b"\0")
         contents += content

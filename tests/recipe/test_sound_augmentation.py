@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from recipe.sound_augmentation import FRAMES, MELS, SILENCE, compress, equalise, hiss, mask, narrow, repeat, smear, stretch
+from recipe.sound_augmentation import FRAMES, MELS, SILENCE, as_loud_as, compress, equalise, hiss, mask, narrow, repeat, smear, stretch
 
 
 @pytest.fixture
@@ -36,6 +36,13 @@ def test_a_click_in_a_room_dies_away_exponentially(rng):
     tail = rung[:, 0, 21:].clamp_min(1e-9).log()
     falls = tail[:, :20].diff(dim=-1)
     assert falls.std(-1).max() < 1e-2 and (falls < -1 / 51).all() and (falls > -1 / 4.9).all()
+
+
+def test_another_clip_comes_to_the_same_power_and_keeps_its_shape(sounds):
+    other = sounds.flip(0) * 0.5 - 3
+    found = as_loud_as(sounds, other)
+    assert torch.allclose(found.exp().mean((1, 2)), sounds.exp().mean((1, 2)), rtol=1e-4)
+    assert torch.allclose(found - found[:, :1, :1], other - other[:, :1, :1], atol=1e-4)
 
 
 def test_a_room_never_takes_power_away(sounds, rng):
